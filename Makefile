@@ -1,0 +1,65 @@
+# Two commands: `make search` sets up and runs the main job, `make test` sets up and runs every check.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# pyright's own node comes with the `dev` extra; it looks nothing up and downloads nothing.
+PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/python -m pyright
+SETUP := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install install-test search test lint types unit wheel wheel-check table clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
+
+# The environment. A stamp file makes a second call quick; a changed pyproject.toml or constraints.txt installs again.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metabench needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(SETUP) | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+# learn2learn 0.2.0 ships C files that no longer compile: `build_ext` makes it generate them again, which only a PEP 517 build
+# passes on; --no-deps keeps its torchvision from replacing torch.
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn]'
+	$(PIP) install --quiet --no-deps --use-pep517 --config-settings=--build-option=build_ext learn2learn==0.2.0
+	@touch $@
+
+install: $(VENV)/installed ## make .venv
+
+install-test: $(VENV)/installed-test ## make .venv with what the tests need
+
+search: install ## set up, then run the main job: three searchers on the shipped table
+	$(BIN)/metabench search random regularized-evolution smac --on cells2-v1/mnist1d-v1 \
+		--trials 100 --seeds 10 --out runs/quickstart
+
+test: lint types wheel-check unit ## set up, then run every check: lint, types, wheel, tests
+
+lint: install-test ## ruff, format and rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install-test ## pyright
+	$(PYRIGHT)
+
+unit: install-test ## pytest
+	$(BIN)/python -m pytest -n 2
+
+wheel: install-test ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+wheel-check: install-test ## build the wheel and use it from an empty environment
+	.ci/wheel-check $(BIN)/python
+
+table: install ## train what is missing of the small table, and pack it
+	$(BIN)/metabench build --space cells2-v1
+
+clean: ## remove what builds and tests leave; .venv and runs stay
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,143 @@
+"""Lifts: four ways to turn a cell into a block. The same weights, applied once, unrolled, solved or integrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from metabench.blocks.block import Block
+from metabench.blocks.cells import Cell, GatedCell, MLPCell
+from metabench.layers import Anderson, Implicit, RungeKutta4, SolveRecord, Tolerance, fixed_point, ode_solve
+
+__all__ = [
+    "GatedDEQ",
+    "GatedODE",
+    "GatedResidual",
+    "GatedTied",
+    "MLPDEQ",
+    "MLPODE",
+    "MLPResidual",
+    "MLPTied",
+]
+
+TIED_STEPS = 6
+ODE_STEPS = 3
+TOLERANCE = Tolerance(atol=1e-5, rtol=1e-4, max_steps=30)
+
+
+class _Lifted(Block):
+    """A block made of one cell; x = layer-norm(h), without an affine part, is injected."""
+
+    cell_type: ClassVar[type[Cell]]
+
+    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(width, generators)
+        self.cell = self.cell_type(width, generators)
+
+
+class _Residual(_Lifted):
+    """h + f(x, x): one explicit step."""
+
+    citation = "He et al. (2016), Deep residual learning for image recognition, arXiv:1512.03385"
+
+    def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
+        x = layer_norm(h, h.shape[-1:])
+        out = h + self.cell.apply(x, self.cell.inject(x))
+        return out, SolveRecord.explicit(out, nfe=1)
+
+
+class _Tied(_Lifted):
+    """h + the sixth iterate of z <- f(z, x) from 0: a weight-tied unrolled network."""
+
+    citation = "Dehghani et al. (2019), Universal transformers, arXiv:1807.03819"
+
+    def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
+        injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        z = torch.zeros_like(h)
+        for _ in range(TIED_STEPS):
+            z = self.cell.apply(z, injection)
+        out = h + z
+        return out, SolveRecord.explicit(out, nfe=TIED_STEPS)
+
+
+class _DEQ(_Lifted):
+    """h + z*, z* = f(z*, x): Anderson acceleration, implicit gradient."""
+
+    citation = "Bai, Kolter and Koltun (2019), Deep equilibrium models, arXiv:1909.01377"
+
+    def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
+        injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        solution = fixed_point(
+            lambda z: self.cell.apply(z, injection),
+            torch.zeros_like(h),
+            solver=Anderson(),
+            stopping=TOLERANCE,
+            adjoint=Implicit(solver=Anderson(), stopping=TOLERANCE, policy="keep"),
+            policy="keep",
+        )
+        return h + solution.value, solution.record
+
+
+class _ODE(_Lifted):
+    """z(1) of dz/dt = f(z, x), z(0) = h: rk4 with three steps, backpropagation."""
+
+    citation = "Chen et al. (2018), Neural ordinary differential equations, arXiv:1806.07366"
+
+    def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
+        injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        solution = ode_solve(
+            lambda _, z: self.cell.apply(z, injection), h, solver=RungeKutta4(steps=ODE_STEPS), policy="keep"
+        )
+        return solution.value, solution.record
+
+
+class MLPResidual(_Residual):
+    """``mlp.residual``."""
+
+    cell_type = MLPCell
+
+
+class GatedResidual(_Residual):
+    """``gated.residual``."""
+
+    cell_type = GatedCell
+
+
+class MLPTied(_Tied):
+    """``mlp.tied``."""
+
+    cell_type = MLPCell
+
+
+class GatedTied(_Tied):
+    """``gated.tied``."""
+
+    cell_type = GatedCell
+
+
+class MLPDEQ(_DEQ):
+    """``mlp.deq``."""
+
+    cell_type = MLPCell
+
+
+class GatedDEQ(_DEQ):
+    """``gated.deq``."""
+
+    cell_type = GatedCell
+
+
+class MLPODE(_ODE):
+    """``mlp.ode``."""
+
+    cell_type = MLPCell
+
+
+class GatedODE(_ODE):
+    """``gated.ode``."""
+
+    cell_type = GatedCell

@@ -1,0 +1,68 @@
+"""``metabench build``: trains the rows of a table that are still missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import tyro
+
+from metabench.cli.output import print_json, short_path, show_progress
+from metabench.cli.parse import optional
+from metabench.errors import ArgumentError
+
+__all__ = ["Options", "run"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train the rows of a table that are still missing. Stop it at any time: a second run does only the rest."""
+
+    space: Annotated[str, tyro.conf.arg(metavar="SPACE")]
+    """The space: an id, or a path to your own .toml definition."""
+    tasks: Annotated[tuple[str, ...], optional("TASK...")] = ()
+    """The tasks; all that the space names if left out."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """Replicates of each architecture."""
+    workers: Annotated[int | None, optional("N")] = None
+    """Single-threaded processes on this machine; one a core if left out."""
+    scheduler: Annotated[str | None, optional("ADDRESS")] = None
+    """A Dask scheduler to send the work to instead, as tcp://host:port."""
+    dry_run: bool = False
+    """Only say what would be trained."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def run(options: Options) -> None:
+    """Builds, and prints what was done."""
+    if options.seeds < 1:
+        raise ArgumentError(f"--seeds {options.seeds}: expected at least 1.")
+    if options.workers is not None and options.workers < 1:
+        raise ArgumentError(f"--workers {options.workers}: expected at least 1.")
+    from metabench.tables import build_table
+
+    report = build_table(
+        options.space,
+        list(options.tasks) or None,
+        seeds=options.seeds,
+        workers=options.workers,
+        scheduler=options.scheduler,
+        progress=show_progress(),
+        dry_run=options.dry_run,
+    )
+    if options.json:
+        print_json({**asdict(report), "dry_run": options.dry_run})
+        return
+    missing = report.planned - report.done_before
+    if options.dry_run:
+        print(f"{report.space}: {report.planned:,} trainings in all, {report.done_before:,} done, {missing:,} to do.")
+        return
+    rate = f", {report.trained / report.seconds:.1f} a second" if report.trained and report.seconds > 0 else ""
+    print(
+        f"{report.space}: {report.planned:,} trainings in all, {report.done_before:,} were done, "
+        f"{report.trained:,} trained now in {report.seconds:.0f} s{rate}."
+    )
+    print(f"folder: {short_path(report.folder)}")
+    if not report.packed:
+        print(f"next: metabench pack --space {options.space}")

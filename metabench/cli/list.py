@@ -1,0 +1,178 @@
+"""``metabench list``: what there is to query, search and build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from metabench.cli.cite import find_citation
+from metabench.cli.output import Column, print_json, print_table
+from metabench.cli.parse import optional
+from metabench.errors import UnknownNameError
+from metabench.registry import did_you_mean
+
+__all__ = ["KINDS", "Options", "run"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show the spaces, tasks, blocks and searchers there are."""
+
+    kind: Annotated[tyro.conf.Positional[str], optional("[spaces|tasks|blocks|searchers]")] = "all"
+    """One kind, with a line about each entry; an overview if left out."""
+    json: bool = False
+    """Print one JSON document."""
+
+
+def run(options: Options) -> None:
+    """Prints one kind of thing, or an overview of all."""
+    if options.kind != "all" and options.kind not in KINDS:
+        meant = did_you_mean(options.kind, KINDS)
+        raise UnknownNameError(f"unknown kind {options.kind!r}.{meant} Known: {', '.join(KINDS)}.")
+    kinds = list(KINDS) if options.kind == "all" else [options.kind]
+    detail = options.kind != "all"
+    found = {kind: KINDS[kind](detail) for kind in kinds}
+    if options.json:
+        print_json(found)
+        return
+    for number, (kind, entries) in enumerate(found.items()):
+        if number:
+            print()
+        if kind in ("blocks", "searchers") and not detail:
+            print(f"{kind}\n\n{_paragraph([entry['name'] for entry in entries])}")
+        else:
+            _print_entries(kind, entries)
+    if detail:
+        print("\nWhat to cite: metabench cite NAME.")
+    else:
+        print("\nMore on one kind: metabench list blocks. What to cite: metabench cite NAME.")
+
+
+def _spaces(detail: bool) -> list[dict[str, Any]]:
+    from metabench import content
+    from metabench.spaces import load_space
+
+    entries = []
+    for identifier in content.identifiers("search_spaces"):
+        space = load_space(identifier)
+        entries.append(
+            {
+                "name": space.id,
+                "stages": space.stages,
+                "blocks": len(space.blocks),
+                "configurations": space.size,
+                "architectures": len(space.canonical_codes),
+                "measured": _measured(space.id),
+                "description": space.description,
+            }
+        )
+    return entries
+
+
+def _measured(space: str) -> list[str]:
+    """The tasks that the space's shipped table holds."""
+    import json
+
+    from metabench import content
+
+    manifest = content.folder("surrogates") / space / "table" / "manifest.json"
+    try:
+        tasks = json.loads(manifest.read_text(encoding="utf-8"))["tasks"]
+        return [str(task) for task in tasks]
+    except (OSError, ValueError, KeyError, TypeError):  # no table yet, or one that only `query` can complain about
+        return []
+
+
+def _tasks(detail: bool) -> list[dict[str, Any]]:
+    from metabench import content
+    from metabench.datasets import load_task
+
+    tasks = [load_task(identifier) for identifier in content.identifiers("tasks")]
+    return [
+        {
+            "name": task.id,
+            "metric": task.metric,
+            "epochs": list(task.epochs),
+            "reference": dict(task.reference),
+            "description": task.description,
+        }
+        for task in tasks
+    ]
+
+
+def _blocks(detail: bool) -> list[dict[str, Any]]:
+    from metabench.blocks import BLOCKS
+
+    return _registered(BLOCKS, detail)
+
+
+def _searchers(detail: bool) -> list[dict[str, Any]]:
+    from metabench.searchers import SEARCHERS
+
+    return _registered(SEARCHERS, detail)
+
+
+def _registered(registry: Any, detail: bool) -> list[dict[str, Any]]:
+    """Names alone are read without importing the components (and so without torch)."""
+    if not detail:
+        return [{"name": name} for name in registry.names()]
+    return [
+        {
+            "name": name,
+            "description": _first_line(registry.get(name), name),
+            "citation": find_citation(registry.get(name)),
+        }
+        for name in registry.names()
+    ]
+
+
+def _first_line(component: Any, name: str) -> str:
+    """The first docstring line, of the component or of what it is made from, that says more than its name."""
+    for owner in getattr(component, "__mro__", (component,)):
+        line = (vars(owner).get("__doc__") or "").strip().partition("\n")[0].strip()
+        if line and line.strip("`.") != name and owner is not object:
+            return line.replace("``", "")
+    return ""
+
+
+KINDS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
+    "spaces": _spaces,
+    "tasks": _tasks,
+    "blocks": _blocks,
+    "searchers": _searchers,
+}
+"""Kind -> a function of "in detail?" that gives its entries."""
+
+
+def _print_entries(kind: str, entries: list[dict[str, Any]]) -> None:
+    keys = [key for key in (entries[0] if entries else ["name"]) if key != "citation"]
+    columns = [
+        Column(
+            key, "right" if _is_number(entries, key) else "left", wrap=key in ("description", "reference", "measured")
+        )
+        for key in keys
+    ]
+    print_table(kind, columns, [[_cell(entry[key]) for key in keys] for entry in entries])
+
+
+def _is_number(entries: list[dict[str, Any]], key: str) -> bool:
+    return all(isinstance(entry[key], (int, float)) for entry in entries) and bool(entries)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, list) and len(value) > 4 and all(isinstance(item, int) for item in value):
+        return f"{value[0]} to {value[-1]}"
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value)) or "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _paragraph(names: list[str]) -> str:
+    import textwrap
+
+    return textwrap.fill(", ".join(names), width=100, break_on_hyphens=False)

@@ -1,0 +1,122 @@
+"""The ``metabench`` command: dispatches to one module per command and turns every mistake into one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from metabench import __version__
+from metabench.errors import MetabenchError, UnknownNameError
+from metabench.registry import did_you_mean
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "list": "show the spaces, tasks, blocks and searchers there are",
+    "query": "look up what an architecture scored, or the best ones",
+    "search": "run architecture searches on a benchmark and compare them",
+    "build": "train the rows of a table that are still missing",
+    "pack": "pack a space's trained rows into one table file",
+    "cite": "print what to cite for a space, task, block or searcher",
+}
+"""Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
+
+_EXAMPLES = (
+    "metabench list",
+    "metabench query cells2-v1/mnist1d-v1 --best 5",
+    "metabench search random regularized-evolution --on cells2-v1/mnist1d-v1 --trials 100 --seeds 10",
+)
+
+_EXIT_MISTAKE = 2
+_EXIT_INTERRUPTED = 130
+_EXIT_BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after ``metabench``; the process's own if None.
+
+    Returns:
+        Exit code: 0, 2 for a user's mistake, 130 for an interruption, 141 for a reader that went away.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except MetabenchError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt as interruption:
+        kept = "What is finished is kept; the same command goes on from there." if arguments[:1] == ["build"] else ""
+        print(f"\nmetabench: interrupted. {str(interruption) or kept}".rstrip(), file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return _EXIT_BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror.lower()}.")
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments:
+        print(_help(), file=sys.stderr)
+        return _EXIT_MISTAKE
+    command, rest = arguments[0], arguments[1:]
+    if command in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if command in ("-V", "--version"):
+        print(f"metabench {__version__}")
+        return 0
+    if command not in COMMANDS:
+        kind = "option" if command.startswith("-") else "command"
+        known = ", ".join(COMMANDS)
+        raise UnknownNameError(f"unknown {kind} {command!r}.{did_you_mean(command, COMMANDS)} Commands: {known}.")
+    from metabench.cli.parse import HelpShown, parse
+
+    module = importlib.import_module(f"metabench.cli.{command}")
+    try:
+        options = parse(module.Options, rest, command)
+    except HelpShown:
+        return 0
+    module.run(options)
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        "usage: metabench COMMAND ...",
+        "",
+        "How implicit layers do as searchable parts of networks: query the results, search the spaces.",
+        "",
+        "commands:",
+        *(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+        "",
+        "options:",
+        "  -h, --help     show this help; 'metabench COMMAND --help' shows a command's",
+        "  -V, --version  show the version",
+        "",
+        "examples:",
+        *(f"  {line}" for line in _EXAMPLES),
+    ]
+    return "\n".join(lines)
+
+
+def _complain(message: str) -> int:
+    print(f"metabench: error: {' '.join(message.split())}", file=sys.stderr)
+    return _EXIT_MISTAKE
+
+
+def _silence_stdout() -> None:
+    """Points stdout at nothing, so that the interpreter's own flush at exit is quiet too."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # a stdout without a file descriptor, as under a test's capture
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

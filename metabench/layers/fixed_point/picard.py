@@ -1,0 +1,34 @@
+"""Damped Picard iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from metabench.errors import ArgumentError
+from metabench.layers.fixed_point.solver import FixedPointSolver
+
+__all__ = ["Picard"]
+
+
+@dataclass(frozen=True)
+class Picard(FixedPointSolver):
+    """z <- z + damping (f(z) - z); converges when f is a contraction.
+
+    Attributes:
+        damping: step towards the image, in (0, 1]; 1 is plain iteration.
+    """
+
+    damping: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.damping <= 1:
+            raise ArgumentError(f"damping={self.damping}: expected a number in (0, 1].")
+
+    def init(self, z: Tensor) -> None:
+        """Picard iteration has no memory."""
+
+    def step(self, z: Tensor, fz: Tensor, state: None) -> tuple[Tensor, None]:
+        """One damped step."""
+        return (fz if self.damping == 1.0 else z + self.damping * (fz - z)), None

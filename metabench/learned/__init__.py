@@ -1,0 +1,1 @@
+"""Learned optimizers, how they are meta-trained, and the peers they are checked against."""

@@ -1,0 +1,88 @@
+"""A run folder: ``run.json`` (the plan) and one JSONL of trials a finished run, written by atomic rename."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metabench.errors import RunFolderError
+
+__all__ = ["open_folder", "read_trials", "trials_path", "write_atomically", "write_trials"]
+
+_PLAN = "run.json"
+_log = logging.getLogger(__name__)
+
+
+def open_folder(folder: Path, plan: Mapping[str, Any], *, write: bool = True) -> None:
+    """Makes a folder for a plan (unless ``write`` is false), or accepts the folder if it holds this very plan.
+
+    Raises:
+        RunFolderError: if the folder belongs to another plan or holds something else.
+    """
+    path = folder / _PLAN
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunFolderError(f"{folder} is not empty and holds no {_PLAN}; choose another --out.")
+        if write:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(plan, indent=2) + "\n")
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}); choose another --out or remove it.") from error
+    wanted = json.loads(json.dumps(plan))
+    if found == wanted:
+        return
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{path} is not a plan; choose another --out.")
+    key = next(key for key in (*wanted, *found) if found.get(key) != wanted.get(key))
+    raise RunFolderError(
+        f"{folder} belongs to another plan: its {key} is {_brief(found.get(key))}, not {_brief(wanted.get(key))};"
+        " choose another --out."
+    )
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def trials_path(folder: Path, benchmark: str, searcher: str, seed: int) -> Path:
+    """Where the trials of one run are, for example ``cells2-v1/mnist1d-v1/smac/seed-003.jsonl``."""
+    parts = [re.sub(r"[^\w.-]+", "_", part).lstrip(".") or "_" for part in (*benchmark.split("/"), searcher)]
+    return folder.joinpath(*parts, f"seed-{seed:03d}.jsonl")
+
+
+def write_trials(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a finished run."""
+    encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(f"{encode(trial)}\n" for trial in trials))
+
+
+def read_trials(path: Path) -> list[dict[str, Any]] | None:
+    """The trials of a finished run, or None if it has not finished (or its file is damaged, which is logged)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        if text and not text.endswith("\n"):
+            raise ValueError("its last line is cut off")
+        return [json.loads(line) for line in text.splitlines()]
+    except ValueError as error:
+        _log.warning("%s is damaged (%s); its run is done again.", path, error)
+        return None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that is either wholly there or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

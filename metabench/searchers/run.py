@@ -1,0 +1,143 @@
+"""Many runs: searchers x tasks x seeds, resumable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metabench.errors import ArgumentError, MetabenchError
+from metabench.searchers import SEARCHERS
+from metabench.searchers.execute import execute
+from metabench.searchers.folder import open_folder
+from metabench.searchers.plan import Unit, check_arguments, default_folder, make_plan, open_objective
+from metabench.searchers.report import SearchReport, leaderboard, list_incumbents
+
+if TYPE_CHECKING:
+    from metabench.tables import Benchmark
+
+__all__ = ["run_search"]
+
+_log = logging.getLogger(__name__)
+
+
+def run_search(
+    searchers: str | Sequence[str],
+    on: str | Benchmark | Sequence[str | Benchmark],
+    *,
+    trials: int,
+    seeds: int,
+    out: Path | str | None = None,
+    kind: str = "table",
+    workers: int | None = None,
+    progress: bool = False,
+    dry_run: bool = False,
+) -> SearchReport:
+    """Compares searchers on benchmarks.
+
+    Fast searchers run in this process, slow ones (SMAC) in processes of their own. Each finished run is in the folder
+    at once, and a second call with the same plan and folder does only the rest. The same plan gives the same trials
+    on every machine, but for measured overhead.
+
+    Args:
+        searchers: registered names.
+        on: benchmark ids (``"cells2-v1/mnist1d-v1"``), or open benchmarks.
+        trials: of each run, at most.
+        seeds: runs of each searcher on each benchmark.
+        out: run folder; None makes ``runs/<date-time>-<searchers>`` below the current folder.
+        kind: kind of the benchmarks that are named by id.
+        workers: processes for slow searchers; None takes one a core.
+        progress: show a progress bar on stderr if that is a terminal.
+        dry_run: only plan and estimate; nothing is run or written.
+
+    Returns:
+        The report; a run that raised is missing from its rows and named in its notes.
+
+    Raises:
+        ArgumentError: if a number is not positive or nothing is to be done.
+        UnknownNameError: for an unknown searcher.
+        RunFolderError: if the folder belongs to another plan.
+        MetabenchError: if no run finished.
+    """
+    names, benchmarks = check_arguments(searchers, on, trials, seeds, workers)
+    makers = {name: SEARCHERS.get(name) for name in names}
+    objectives = [open_objective(benchmark, kind) for benchmark in benchmarks]
+    tasks = [objective.benchmark.id for objective in objectives]
+    if len(set(tasks)) < len(tasks):
+        raise ArgumentError(f"a benchmark is given twice among {', '.join(tasks)}; give each once.")
+    plan = make_plan(names, [objective.benchmark for objective in objectives], kind, trials, seeds)
+    folder = default_folder(names) if out is None else Path(out)
+    open_folder(folder, plan, write=not dry_run)
+    units = [
+        Unit(name, makers[name], benchmark, task, kind, seed, trials, folder)
+        for benchmark, task in zip(benchmarks, tasks, strict=True)
+        for name in names
+        for seed in range(seeds)
+    ]
+    done = {unit: found for unit in units if (found := unit.read()) is not None}
+    left = [unit for unit in units if unit not in done]
+    seconds = sum(unit.maker.seconds_per_trial * trials for unit in left)
+    notes = _notes_on_budget(plan, trials)
+    if dry_run:
+        return SearchReport(folder, plan, notes=notes, estimated_seconds=seconds, dry_run=True)
+
+    failures = execute(left, dict(zip(tasks, objectives, strict=True)), done, workers=workers, progress=progress)
+    notes += [
+        f"{unit.searcher} on {unit.task}, seed {unit.seed}: no run, it raised {error}"
+        for unit, error in failures.items()
+    ]
+    if not done:
+        raise MetabenchError(f"no run finished; the first one raised {next(iter(failures.values()))}")
+    runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = {}
+    for unit in units:
+        if unit in done:
+            runs.setdefault((unit.searcher, unit.task), {})[unit.seed] = done[unit]
+    notes += _notes_on_exhaustion(runs, trials)
+    return SearchReport(
+        folder=folder,
+        plan=plan,
+        rows=leaderboard(runs, trials),
+        figures=_draw(runs, folder),
+        incumbents=list_incumbents(runs, {task: item.name for task, item in zip(tasks, objectives, strict=True)}),
+        notes=notes,
+        estimated_seconds=seconds,
+    )
+
+
+def _notes_on_budget(plan: dict[str, Any], trials: int) -> list[str]:
+    return [
+        f"{entry['id']}: {trials} trials are more than the {entry['architectures']} architectures of {entry['space']}."
+        for entry in plan["benchmarks"]
+        if trials > entry["architectures"]
+    ]
+
+
+def _notes_on_exhaustion(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], trials: int) -> list[str]:
+    notes = []
+    for (searcher, task), by_seed in runs.items():
+        short = [len(run) for run in by_seed.values() if len(run) < trials]
+        if short:
+            span = str(min(short)) if min(short) == max(short) else f"{min(short)} to {max(short)}"
+            count = f"{len(short)} of {len(by_seed)} runs" if len(by_seed) > 1 else "the run"
+            notes.append(
+                f"{searcher} on {task}: {count} ended after {span} of {trials} trials: nothing new was left to ask."
+            )
+    return notes
+
+
+def _draw(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: Path) -> list[Path]:
+    from metabench.analysis.figures import save_regret_figure
+
+    paths = []
+    for task in dict.fromkeys(task for _, task in runs):
+        path = folder / f"regret--{task.replace('/', '--')}.png"
+        by_searcher = {
+            searcher: [run for run in by_seed.values() if run] for (searcher, on), by_seed in runs.items() if on == task
+        }
+        try:
+            if save_regret_figure(by_searcher, task, path):
+                paths.append(path)
+        except ImportError as error:
+            _log.warning("no figure: %s", error)
+    return paths

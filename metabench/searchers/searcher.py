@@ -1,0 +1,80 @@
+"""What a searcher is: ``ask`` for a trial, ``tell`` its result."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from metabench.tables.result import Result, Status
+
+if TYPE_CHECKING:
+    from ConfigSpace import Configuration
+
+    from metabench.spaces import Space
+
+__all__ = ["Searcher", "Trial", "score"]
+
+_USABLE = (Status.OK, Status.UNCONVERGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training that a searcher asks for.
+
+    Attributes:
+        number: counts from 0 in the order of asking.
+        config: canonical integer code, or a configuration where a space has no finite code.
+        epoch: fidelity, one of the benchmark's epochs.
+        seed: replicate, one of the benchmark's seeds.
+    """
+
+    number: int
+    config: int | Configuration
+    epoch: int
+    seed: int
+
+
+class Searcher(ABC):
+    """A search strategy; it never sees test scores' regret, other searchers, or global random state.
+
+    Class attributes:
+        slow: whether one trial costs milliseconds or more; slow searchers run in processes of their own.
+        seconds_per_trial: rough own cost of one trial (seconds), for ``--dry-run``.
+    """
+
+    slow: ClassVar[bool] = False
+    seconds_per_trial: ClassVar[float] = 5e-5
+
+    @abstractmethod
+    def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:
+        """Prepares a search.
+
+        Args:
+            space: the search space.
+            epochs: the fidelities that may be asked for, ascending.
+            seeds: the replicates that may be asked for.
+            seed: of every random choice of this searcher.
+            trials: how many trials the search will have.
+        """
+
+    @abstractmethod
+    def ask(self) -> Trial:
+        """The next trial.
+
+        Raises:
+            StopIteration: if the space is exhausted.
+        """
+
+    @abstractmethod
+    def tell(self, trial: Trial, result: Result) -> None:
+        """Takes in what became of a trial; ``result.status`` may be ``diverged`` or ``missing``, its scores NaN."""
+
+
+def score(result: Result) -> float | None:
+    """The validation score that a search may select on, or None if the training failed or is missing."""
+    if result.status in _USABLE and math.isfinite(result.val_score):
+        return result.val_score
+    return None

@@ -1,0 +1,84 @@
+"""Tables: build, pack, open and query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Result, Status
+
+if TYPE_CHECKING:
+    from metabench.tables.benchmark import Benchmark
+    from metabench.tables.build import BuildReport, build_table, pack_table
+
+__all__ = [
+    "ARCHITECTURE_METRICS",
+    "TRAINING_METRICS",
+    "Benchmark",
+    "BuildReport",
+    "Result",
+    "Status",
+    "build_table",
+    "open_benchmark",
+    "pack_table",
+]
+
+
+def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "table") -> Benchmark:
+    """Opens ``"space/task"``.
+
+    Args:
+        name: a space's id and a task's id with a slash between them; for definitions of your own, paths joined by a
+            colon: ``"./my-space.toml:./my-task.toml"``.
+        kind: ``"table"`` answers what was trained; ``"live"`` trains when asked.
+
+    Raises:
+        ArgumentError: if the name or the kind is malformed.
+        ContentError: if there is no such space or task.
+        TableError: if there is no table, or it is damaged, or it does not cover the task.
+    """
+    from metabench.datasets.task import load_task
+    from metabench.errors import ArgumentError, TableError
+    from metabench.registry import did_you_mean
+    from metabench.spaces import load_space
+    from metabench.tables.benchmark import Benchmark
+    from metabench.tables.source import LiveSource, TableSource
+    from metabench.tables.table import find_table, open_table
+
+    separator = ":" if ".toml" in name else "/"
+    first, _, second = name.partition(separator)
+    if not first or not second:
+        raise ArgumentError(f"{name!r} is not SPACE/TASK; expected for example 'cells2-v1/mnist1d-v1'.")
+    space, task = load_space(first), load_task(second)
+    if kind == "live":
+        return Benchmark(space, task, kind, LiveSource(space, task), {"kind": "live"})
+    if kind == "surrogate":
+        raise TableError(f"space {space.id!r} has no fitted surrogate in this version; use kind='table' or 'live'.")
+    if kind != "table":
+        raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
+    table = open_table(find_table(space.id))
+    manifest = table.manifest
+    if task.id not in manifest["tasks"] or tuple(manifest["blocks"]) != space.blocks:
+        raise TableError(
+            f"the table of {space.id!r} covers {', '.join(manifest['tasks'])}, not {task.id!r}; build it with "
+            f"'metabench build --space {space.id} --tasks {task.id}'."
+        )
+    provenance = {
+        "kind": "table",
+        "sha256": manifest["files"]["results.npy"]["sha256"],
+        "command": manifest["command"],
+        "protocols": manifest["protocols"],
+        "builds": manifest["provenance"],
+    }
+    return Benchmark(space, task, kind, TableSource(table, task), provenance)
+
+
+def __getattr__(name: str) -> object:
+    if name in ("build_table", "pack_table", "BuildReport"):  # these need torch and Dask
+        import metabench.tables.build as build
+
+        return getattr(build, name)
+    if name == "Benchmark":
+        from metabench.tables.benchmark import Benchmark
+
+        return Benchmark
+    raise AttributeError(name)

@@ -1,0 +1,94 @@
+"""Packs finished rows into arrays that open by memory map, with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from metabench.datasets import Task
+from metabench.errors import TableError
+from metabench.spaces import Space
+from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
+from metabench.tables.shards import read_row, shard_path, write_atomically
+from metabench.tables.units import protocol_hash, row_key
+
+__all__ = ["SCHEMA_VERSION", "pack_rows"]
+
+SCHEMA_VERSION = 1
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def pack_rows(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> Path:
+    """Writes ``home/table``: three arrays and ``manifest.json``. A row that is not finished is NaN.
+
+    ``results.npy`` holds what training gives, equal on a rebuild; ``seconds.npy`` and the last column of ``costs.npy``
+    hold what was timed. float32, axes (task, architecture, seed, epoch, metric), (task, architecture, seed, epoch) and
+    (task, architecture, cost).
+
+    Raises:
+        TableError: if a finished row is damaged or the disk is full; an older table stays as it was.
+    """
+    codes, epochs = space.canonical_codes, max(len(task.epochs) for task in tasks)
+    results = np.full((len(tasks), len(codes), seeds, epochs, len(TRAINING_METRICS)), np.nan, dtype=np.float32)
+    seconds = np.full(results.shape[:-1], np.nan, dtype=np.float32)
+    costs = np.full((len(tasks), len(codes), len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32)
+    provenance: Counter[str] = Counter()
+    protocols = hashlib.sha256()
+    for i, task in enumerate(tasks):
+        for j, code in enumerate(codes):
+            architecture = space.architecture(int(code))
+            protocols.update(protocol_hash(architecture, task, space.width).encode())
+            for seed in range(seeds):
+                path = shard_path(home, task.id, row_key(architecture, task, space.width, seed))
+                if not path.is_file():
+                    continue
+                row = read_row(path)
+                if row["metrics"] != list(TRAINING_METRICS) or row["epochs"] != list(task.epochs):
+                    raise TableError(f"{path}: its axes are not this version's; delete the file and build again.")
+                results[i, j, seed, : len(task.epochs)] = np.array(row["values"], dtype=np.float64)
+                seconds[i, j, seed, : len(task.epochs)] = row["seconds"]
+                costs[i, j] = [row["cost"][name] for name in ARCHITECTURE_METRICS]
+                provenance[json.dumps(row["provenance"], sort_keys=True)] += 1
+    files = {"results.npy": _npy(results), "seconds.npy": _npy(seconds), "costs.npy": _npy(costs)}
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "space": space.id,
+        "blocks": list(space.blocks),
+        "stages": space.stages,
+        "axes": {
+            "results.npy": ["task", "architecture", "seed", "epoch", "metric"],
+            "seconds.npy": ["task", "architecture", "seed", "epoch"],
+            "costs.npy": ["task", "architecture", "cost"],
+        },
+        "tasks": {task.id: {"epochs": list(task.epochs), "checksum": task.checksum} for task in tasks},
+        "architectures": len(codes),
+        "seeds": list(range(seeds)),
+        "metrics": list(TRAINING_METRICS),
+        "costs": list(ARCHITECTURE_METRICS),
+        "finished": int((~np.isnan(results[:, :, :, 0, 0])).sum()),
+        "protocols": protocols.hexdigest(),
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
+        },
+        "libraries": {name: version(name) for name in ("torch", "numpy")},
+        "provenance": [{**json.loads(text), "trainings": n} for text, n in sorted(provenance.items())],
+        "licence": "Apache-2.0",
+        "command": f"metabench build --space {space.id} --tasks {' '.join(t.id for t in tasks)} --seeds {seeds}",
+    }
+    folder = home / "table"
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    return folder

@@ -1,0 +1,73 @@
+"""Where a benchmark's numbers come from: a packed table, or training now."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from metabench.datasets.task import Task
+from metabench.spaces import Space
+from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
+from metabench.tables.table import Table
+
+__all__ = ["LiveSource", "Source", "TableSource"]
+
+
+class Source(ABC):
+    """Gives the arrays of one task.
+
+    Attributes:
+        seeds: replicates.
+        arrays: results ``(architecture, seed, epoch, metric)``, seconds ``(architecture, seed, epoch)`` and costs
+            ``(architecture, cost)``, float32, NaN where a cell is missing.
+    """
+
+    seeds: tuple[int, ...]
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @abstractmethod
+    def ensure(self, rows: np.ndarray) -> None:
+        """Makes sure that the cells of these rows are there, if the source can."""
+
+
+class TableSource(Source):
+    """One task of a packed table."""
+
+    def __init__(self, table: Table, task: Task) -> None:
+        index = list(table.manifest["tasks"]).index(task.id)
+        self.seeds = tuple(table.manifest["seeds"])
+        self.arrays = (table.results[index], table.seconds[index], table.costs[index])
+
+    def ensure(self, rows: np.ndarray) -> None:
+        """A table has what it has."""
+
+
+class LiveSource(Source):
+    """Trains an architecture when it is asked for, all seeds together, and remembers it for this process."""
+
+    def __init__(self, space: Space, task: Task, seeds: tuple[int, ...] = (0, 1, 2)) -> None:
+        self.seeds = seeds
+        self._space, self._task = space, task
+        shape = (len(space.canonical_codes), len(seeds), len(task.epochs))
+        self.arrays = (
+            np.full((*shape, len(TRAINING_METRICS)), np.nan, dtype=np.float32),
+            np.full(shape, np.nan, dtype=np.float32),
+            np.full((shape[0], len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32),
+        )
+
+    def ensure(self, rows: np.ndarray) -> None:
+        """Trains the rows that have not been trained yet."""
+        from metabench.tables.units import Unit, run_unit
+
+        results, seconds, costs = self.arrays
+        for row in np.unique(rows):
+            if not np.isnan(costs[row, 0]):
+                continue
+            architecture = self._space.architecture(int(self._space.canonical_codes[row]))
+            answers: list[dict[str, Any]] = run_unit(Unit(architecture, self._task, self._space.width, self.seeds))
+            for i, answer in enumerate(answers):
+                results[row, i] = np.array(answer["values"], dtype=np.float64)
+                seconds[row, i] = answer["seconds"]
+                costs[row] = [answer["cost"][name] for name in ARCHITECTURE_METRICS]

@@ -1,0 +1,62 @@
+"""What there is, and what to cite for it."""
+
+import json
+
+import pytest
+
+from metabench.blocks import BLOCKS
+from metabench.cli.main import main
+from metabench.searchers import SEARCHERS
+
+
+def test_overview_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("cells-v1", "cells2-v1", "mnist1d-v1", *BLOCKS.names(), *SEARCHERS.names()):
+        assert name in out
+
+
+def test_overview_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["spaces", "tasks", "blocks", "searchers"]
+    assert [entry["name"] for entry in document["blocks"]] == list(BLOCKS.names())
+
+
+def test_spaces_have_their_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "spaces", "--json"]) == 0
+    spaces = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)["spaces"]}
+    assert spaces["cells2-v1"]["configurations"] == 13**2
+    assert spaces["cells2-v1"]["architectures"] == 1 + 12 + 12**2
+    assert spaces["cells-v1"]["architectures"] == 1 + 12 + 12**2 + 12**3
+
+
+@pytest.mark.parametrize("kind", ["blocks", "searchers"])
+def test_every_component_has_a_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind, "--json"]) == 0
+    for entry in json.loads(capsys.readouterr().out)[kind]:
+        assert entry["description"].strip("`.") not in ("", entry["name"])
+
+
+def test_a_shared_citation_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cite", "mlp.deq", "gated.deq", "mlp.deq"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("% block mlp.deq, block gated.deq\n")
+    assert out.count("arXiv:1909.01377") == 1
+
+
+def test_a_benchmark_cites_its_space_and_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cite", "cells2-v1/mnist1d-v1", "random", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)["citations"]
+    assert [(entry["kind"], entry["name"]) for entry in entries] == [
+        ("space", "cells2-v1"),
+        ("task", "mnist1d-v1"),
+        ("searcher", "random"),
+    ]
+    assert all(entry["citation"] for entry in entries)
+
+
+@pytest.mark.parametrize("name", [name for name in (*BLOCKS.names(), *SEARCHERS.names()) if name != "skip"])
+def test_every_component_can_be_cited(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cite", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["citations"][0]["citation"]
