@@ -1,4 +1,4 @@
-"""Finds the benchmark's content: the checkout's folders if they are there, else the copy inside the installed package."""
+"""Finds the benchmark's content: the checkout's folders if they are there, else the installed package's copy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from metabench.errors import ContentError, DefinitionError
 from metabench.registry import did_you_mean
 
-__all__ = ["Kind", "folder", "identifiers", "locate", "read_toml"]
+__all__ = ["Kind", "folder", "identifiers", "is_path", "key_line", "locate", "read_toml"]
 
 Kind = Literal["search_spaces", "tasks", "surrogates"]
 
@@ -30,13 +30,18 @@ def identifiers(kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder(kind).glob("*.toml")))
 
 
+def is_path(name: str) -> bool:
+    """Whether ``name`` is the path of a user's own file rather than an id."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
+
+
 def locate(kind: Kind, name: str) -> Path:
     """The definition file of an id, or the user's own file if ``name`` is a path to a ``.toml``.
 
     Raises:
         ContentError: if there is no such file or id.
     """
-    if name.endswith(".toml") or "/" in name or "\\" in name:
+    if is_path(name):
         path = Path(name).expanduser()
         if not path.is_file():
             raise ContentError(f"no file {name!r}; expected an id or a path to a .toml definition.")

@@ -1,4 +1,4 @@
-"""A small lazy registry: a plain dict from name to ``"module:attribute"``, plus an entry-point group for outside plug-ins."""
+"""A small lazy registry: a dict from name to ``"module:attribute"``, plus an entry-point group for plug-ins."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def test_registry_imports_only_what_is_asked_for() -> None:
 
 def test_registry_suggests_the_nearest_name() -> None:
     registry = Registry("block", {"mlp.deq": "a:b", "mlp.ode": "a:b"}, "metabench.nothing")
-    with pytest.raises(UnknownNameError, match="unknown block 'mlp.dq'. Did you mean 'mlp.deq'"):
+    with pytest.raises(UnknownNameError, match=r"unknown block 'mlp.dq'. Did you mean 'mlp.deq'"):
         registry.get("mlp.dq")
     assert did_you_mean("zzzz", ["a"]) == ""
 
@@ -48,7 +48,7 @@ def test_content_finds_shipped_definitions_and_files_of_the_users_own(tmp_path: 
     own = tmp_path / "own.toml"
     own.write_text('id = "own"\n')
     assert content.locate("tasks", str(own)) == own
-    with pytest.raises(ContentError, match="unknown space 'cells2-v2'. Did you mean 'cells2-v1'"):
+    with pytest.raises(ContentError, match=r"unknown space 'cells2-v2'. Did you mean 'cells2-v1'"):
         content.locate("search_spaces", "cells2-v2")
     with pytest.raises(ContentError, match="no file"):
         content.locate("tasks", "./nothing.toml")

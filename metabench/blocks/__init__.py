@@ -1,4 +1,4 @@
-"""Blocks: layers as searchable components, registered by name ``cell.lift``. Plug-ins: entry points ``metabench.blocks``."""
+"""Blocks: layers as searchable components, by name ``cell.lift``. Plug-ins: entry points ``metabench.blocks``."""
 
 from metabench.registry import Registry
 

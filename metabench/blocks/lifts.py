@@ -14,12 +14,12 @@ from metabench.blocks.cells import Cell, GatedCell, MLPCell
 from metabench.layers import Anderson, Implicit, RungeKutta4, SolveRecord, Tolerance, fixed_point, ode_solve
 
 __all__ = [
+    "MLPDEQ",
+    "MLPODE",
     "GatedDEQ",
     "GatedODE",
     "GatedResidual",
     "GatedTied",
-    "MLPDEQ",
-    "MLPODE",
     "MLPResidual",
     "MLPTied",
 ]

@@ -18,6 +18,8 @@ class Options:
 
     space: Annotated[str, tyro.conf.arg(metavar="SPACE")]
     """The space: an id, or a path to your own .toml definition."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to pack: ids or paths; all with trained rows by default."""
     json: bool = False
     """Print one JSON document."""
 
@@ -26,7 +28,7 @@ def run(options: Options) -> None:
     """Packs, and prints where the table is and how large."""
     from metabench.tables import pack_table
 
-    packed = pack_table(options.space)
+    packed = pack_table(options.space, options.tasks or None)
     folder = packed if packed.is_dir() else packed.parent
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     if options.json:

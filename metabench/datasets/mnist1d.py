@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ["make"]
@@ -19,12 +21,12 @@ def make(samples: int = 8000, seed: int = 42) -> tuple[np.ndarray, np.ndarray]:
 
     import mnist1d.data as generator
 
-    state, python_state = np.random.get_state(), random.getstate()
+    state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
-        arguments = generator.get_dataset_args()
+        arguments: Any = generator.get_dataset_args()
         arguments.num_samples, arguments.train_split, arguments.seed = samples, 1.0, seed
         data = generator.make_dataset(arguments)
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002
         random.setstate(python_state)
     return np.asarray(data["x"]), np.asarray(data["y"])

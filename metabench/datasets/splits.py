@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def make_splits(task: Task) -> Splits:
         raise DefinitionError(
             f"task {task.id!r}: data set {task.dataset!r} has {len(x)} rows; the splits ask for {cuts[-1]}."
         )
-    parts = [(x[a:b].astype(np.float32), y[a:b].astype(np.int64)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [(x[a:b].astype(np.float32), y[a:b].astype(np.int64)) for a, b in pairwise(cuts)]
     return Splits(*(array for pair in parts for array in pair), classes=int(y.max()) + 1)
 
 

@@ -58,7 +58,7 @@ class SolveRecord:
 
     @staticmethod
     def explicit(value: Tensor, nfe: int, *, steps: int | None = None) -> SolveRecord:
-        """The record of a map that is evaluated a fixed number of times: residual 0, ``nfe`` vector-Jacobian products back."""
+        """The record of a map evaluated a fixed number of times: residual 0, and as many evaluations back."""
         shape = value.shape[:-1]
         finite = torch.isfinite(value.detach()).all(dim=-1)
         status = torch.where(finite, SolveStatus.CONVERGED.code, SolveStatus.DIVERGED.code).to(torch.int8)

@@ -1,7 +1,7 @@
 """The one door to learn2learn, an optional peer whose own import needs help.
 
-On import learn2learn 0.2.0 imports its ``vision`` part, and that needs torchvision, which would replace torch by a build of
-several GB. An empty module entered under that name is enough for ``algorithms`` and ``optim``.
+On import learn2learn 0.2.0 imports its ``vision`` part, and that needs torchvision, which would replace torch by a
+build of several GB. An empty module entered under that name is enough for ``algorithms`` and ``optim``.
 """
 
 from __future__ import annotations

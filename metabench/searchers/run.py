@@ -60,6 +60,8 @@ def run_search(
         RunFolderError: if the folder belongs to another plan.
         MetabenchError: if no run finished.
     """
+    if kind == "live":
+        raise ArgumentError("a search on kind='live' has no known optimum to measure regret against; use kind='table'.")
     names, benchmarks = check_arguments(searchers, on, trials, seeds, workers)
     makers = {name: SEARCHERS.get(name) for name in names}
     objectives = [open_objective(benchmark, kind) for benchmark in benchmarks]

@@ -11,7 +11,7 @@ SKIP = "skip"
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Block names in order, skips removed; hashable. ``str()`` gives ``"mlp.deq,gated.ode"``, or ``"skip"`` if empty."""
+    """Block names in order, skips removed. ``str()`` gives ``"mlp.deq,gated.ode"``, or ``"skip"`` if empty."""
 
     blocks: tuple[str, ...]
 

@@ -22,8 +22,8 @@ __all__ = ["Space"]
 class Space:
     """Every sequence of ``stages`` blocks, numbered; sequences that differ only in where their skips are, are one.
 
-    A *code* is the sequence read as a number in base ``len(blocks)``, first stage most significant. The *canonical* code
-    of an architecture has its skips last. All codes are valid in queries.
+    A *code* is the sequence read as a number in base ``len(blocks)``, first stage first. The *canonical* code of an
+    architecture has its skips last. All codes are valid in queries.
     """
 
     def __init__(self, definition: SpaceDefinition) -> None:
@@ -53,7 +53,7 @@ class Space:
 
     @cached_property
     def canonical_codes(self) -> np.ndarray:
-        """The canonical codes, ascending, int64 ``(n_architectures,)``; an architecture's place here is its table row."""
+        """The canonical codes, ascending, int64 ``(n_architectures,)``; a place here is a table row."""
         return np.unique(self._canonical)
 
     @cached_property
@@ -101,7 +101,8 @@ class Space:
             architecture = self._from_mapping(architecture)
         if not isinstance(architecture, Sequence | np.ndarray):
             raise ArchitectureError(
-                f"{architecture!r} names no architecture; expected a code, block names, an Architecture or a Configuration."
+                f"{architecture!r} names no architecture; expected a code, block names, an Architecture or a "
+                "Configuration."
             )
         if len(architecture) != self.stages:
             raise self._wrong_length(len(architecture), ",".join(map(str, architecture)))

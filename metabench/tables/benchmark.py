@@ -66,14 +66,15 @@ class Benchmark:
         if index is None:
             nearest = min(self.epochs, key=lambda known: abs(known - epoch))
             raise QueryError(
-                f"epoch {epoch} is not recorded; the nearest is {nearest} (recorded: {', '.join(map(str, self.epochs))})."
+                f"epoch {epoch} is not recorded; the nearest is {nearest} "
+                f"(recorded: {', '.join(map(str, self.epochs))})."
             )
         return index
 
     def _check_seed(self, seed: Any) -> None:
         if seed not in self.seeds:
             raise QueryError(
-                f"seed {seed!r} is not in {self.id}; expected one of {', '.join(map(str, self.seeds))}, 'mean' or 'all'."
+                f"seed {seed!r} is not in {self.id}; expected {', '.join(map(str, self.seeds))}, 'mean' or 'all'."
             )
 
     def _values(self, row: int, epoch: int, seed: int | None) -> np.ndarray:
@@ -99,7 +100,8 @@ class Benchmark:
         else:
             status = Status.UNCONVERGED if unconverged > UNCONVERGED_LIMIT else Status.OK
         architecture = self.space_definition.architecture(code).blocks
-        return Result(architecture, code, self.epochs[epoch], seed, *numbers, status, self.provenance)
+        fields: Any = (architecture, code, self.epochs[epoch], seed, *numbers, status, self.provenance)
+        return Result(*fields)
 
     def query(self, architecture: Any, *, epoch: int | None = None, seed: int | Literal["mean", "all"] = "mean") -> Any:
         """What one architecture achieved.

@@ -68,7 +68,7 @@ def _units(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> tuple
 @contextmanager
 def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
     """A Dask client: of the given scheduler, or of a local cluster of single-threaded processes."""
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
 
     quiet = {"distributed.worker.daemon": False, "distributed.admin.log-format": "%(message)s"}
@@ -77,12 +77,18 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
             try:
                 client = Client(scheduler, timeout="10s")
             except (OSError, ValueError) as error:
-                raise ArgumentError(f"no Dask scheduler answers at {scheduler!r}: {error}; start one or leave it out.")
+                raise ArgumentError(
+                    f"no Dask scheduler answers at {scheduler!r}: {error}; start one or leave it out."
+                ) from error
             with client:
                 yield client
             return
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
         )
         with cluster, Client(cluster) as client:
             yield client
@@ -112,15 +118,15 @@ def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: 
     )
     with Progress(*columns, console=console, disable=not (progress and sys.stderr.isatty())) as bar:
         shown, finished = bar.add_task(space.id, total=trainings), 0
-        futures = client.map(run_unit, units, pure=False, retries=2)
-        for future in as_completed(futures):
+        futures = dict(zip(client.map(run_unit, units, pure=False, retries=2), units, strict=True))
+        for future in as_completed(list(futures)):
             try:
                 rows = future.result()
             except MetabenchError:
                 raise
             except Exception as error:
                 raise TableError(f"a training failed on its worker: {error!r}; finished rows are kept.") from error
-            unit = units[futures.index(future)]
+            unit = futures[future]
             for seed, row in zip(unit.seeds, rows, strict=True):
                 write_row(home, row_key(unit.architecture, unit.task, unit.width, seed), row)
             finished += len(rows)
@@ -173,8 +179,16 @@ def build_table(
     return BuildReport(definition.id, names, planned, planned - missing, missing, seconds, home, packed=True)
 
 
-def pack_table(space: str, out: Path | None = None) -> Path:
-    """Packs the finished rows of a space, of however many tasks and seeds there are, and returns the table's folder.
+def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | None = None) -> Path:
+    """Packs the finished rows of a space, of however many seeds there are; unfinished cells stay NaN.
+
+    Args:
+        space: id, or path of the user's own definition.
+        tasks: ids or paths; all tasks with finished rows if left out (then they must be shipped ones).
+        out: the space's folder; ``surrogates/<space>`` by default.
+
+    Returns:
+        The folder of the packed table.
 
     Raises:
         TableError: if there are no finished rows.
@@ -182,16 +196,16 @@ def pack_table(space: str, out: Path | None = None) -> Path:
     definition = load_space(space)
     home = table_home(definition.id, out)
     ids = sorted(path.name for path in (home / "shards").glob("*") if path.is_dir())
-    tasks = [load_task(name) for name in ids]
-    if not tasks:
+    chosen = [load_task(name) for name in (tasks or ids)]
+    if not ids:
         raise TableError(f"{home}: no finished rows to pack; run 'metabench build --space {space}' first.")
     seeds = 0
     empty = Architecture(())
     probe = [empty, *(definition.architecture(int(code)) for code in definition.canonical_codes[-3:])]
     while any(
         shard_path(home, task.id, row_key(architecture, task, definition.width, seeds)).is_file()
-        for task in tasks
+        for task in chosen
         for architecture in probe
     ):
         seeds += 1
-    return pack_rows(definition, tasks, max(seeds, 1), home)
+    return pack_rows(definition, chosen, max(seeds, 1), home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ __all__ = ["read_row", "shard_path", "table_home", "write_atomically", "write_ro
 
 
 def table_home(space_id: str, out: Path | None = None) -> Path:
-    """The folder of a space's data: ``out``, else ``surrogates/<space>`` of the checkout or of the working directory."""
+    """A space's data: ``out``, else ``surrogates/<space>`` of the checkout or of the working directory."""
     if out is not None:
         return out
     root = folder("surrogates")
@@ -29,17 +30,20 @@ def shard_path(home: Path, task_id: str, key: str) -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader, or the next run after a kill, sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise TableError(f"{path}: cannot be written: {error.strerror}; free the disk and run again.") from error
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise TableError(
+            f"{path}: cannot be written: {error.strerror}; make room or choose another folder, and run again."
+        ) from error
 
 
 def write_row(home: Path, key: str, row: dict[str, Any]) -> None:

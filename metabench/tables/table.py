@@ -71,8 +71,8 @@ def open_table(place: Path) -> Table:
             wanted = listed[name]["sha256"]
             if found != wanted:
                 raise TableError(
-                    f"{path}: checksum {found[:12]}... but the manifest says {wanted[:12]}... ({path.stat().st_size} of "
-                    f"{listed[name]['bytes']} bytes): truncated or altered; restore it or run 'metabench pack'."
+                    f"{path}: checksum {found[:12]}..., not the manifest's {wanted[:12]}... ({path.stat().st_size} of "
+                    f"{listed[name]['bytes']} bytes): truncated or altered; restore it, or run 'metabench pack'."
                 )
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, KeyError, ValueError) as error:

@@ -26,11 +26,11 @@ def test_shipped_arrays_are_those_that_were_published(name: str) -> None:
 def test_making_data_leaves_global_random_state_alone() -> None:
     from metabench.datasets.mnist1d import make
 
-    np.random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
     random.seed(7)
-    before = np.random.get_state()[1].copy(), random.getstate()
+    before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     make(samples=100)
-    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
     assert before[1] == random.getstate()
 
 

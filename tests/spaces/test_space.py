@@ -71,7 +71,7 @@ def test_an_architecture_is_named_in_many_ways() -> None:
 
 def test_bad_architectures_are_answered_clearly() -> None:
     space = load_space("cells2-v1")
-    with pytest.raises(UnknownNameError, match="unknown block 'mlp.dq'.*Did you mean 'mlp.deq'"):
+    with pytest.raises(UnknownNameError, match=r"unknown block 'mlp.dq'.*Did you mean 'mlp.deq'"):
         space.code("mlp.dq,skip")
     with pytest.raises(ArchitectureError, match="has 3 stages; space 'cells2-v1' has 2"):
         space.code("skip,skip,skip")

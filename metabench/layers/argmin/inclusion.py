@@ -18,7 +18,7 @@ __all__ = ["monotone_inclusion", "quadratic_program"]
 
 
 class _Inclusion(torch.autograd.Function):
-    """Backward: with T the tangent space of the active face, w in T solves 0 in A^T w - g + N_T(w); dp = w, dA = -w z^T."""
+    """Backward: on the tangent space T of the active face, 0 in A^T w - g + N_T(w); then dp = w, dA = -w z^T."""
 
     @staticmethod
     def forward(
@@ -57,7 +57,7 @@ def monotone_inclusion(
     Covers z = relu(M z + p) with A = I - M on the orthant, and quadratic programs on a polyhedral set.
 
     Args:
-        A: ``(..., dim, dim)``, shared by the samples; its symmetric part must be at least ``modulus`` times the identity.
+        A: ``(..., dim, dim)``, shared by the samples; its symmetric part is at least ``modulus`` times the identity.
         p: ``(..., batch, dim)``.
         onto: the set C.
         modulus: strong monotonicity, positive; it sets the step, and too large a value only slows the iteration.

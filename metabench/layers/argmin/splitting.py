@@ -14,7 +14,7 @@ __all__ = ["peaceman_rachford", "resolvent", "step_size"]
 
 
 def step_size(A: Tensor, modulus: float) -> Tensor:
-    """Step 1 / sqrt(modulus * L), with L a bound of the spectral norm of ``A`` ``(..., dim, dim)``; shape ``(..., 1, 1)``.
+    """Step 1 / sqrt(modulus * L), ``(..., 1, 1)``, with L a bound of the spectral norm of ``A`` ``(..., dim, dim)``.
 
     It is the best step for a symmetric A with eigenvalues in [modulus, L].
     """

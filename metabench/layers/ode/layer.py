@@ -43,7 +43,8 @@ def ode_solve(
         slope = f(t, z)
         if slope.shape != z.shape or slope.dtype != z.dtype:
             raise ArgumentError(
-                f"f returned {tuple(slope.shape)} {slope.dtype} for a state {tuple(z.shape)} {z.dtype}; expected the same."
+                f"f returned {tuple(slope.shape)} {slope.dtype} for a state {tuple(z.shape)} {z.dtype}; "
+                "expected the same."
             )
         return slope
 

@@ -1,0 +1,147 @@
+"""Build, kill, resume, pack, open: on a space and a task of the user's own, with real trainings."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import metabench
+from metabench.errors import ArgumentError, MissingResultError, TableError
+from metabench.tables import BuildReport, build_table, pack_table
+from metabench.tables.table import open_table
+
+NAME = "./space.toml:./task.toml"
+
+
+@pytest.fixture
+def home(own: Path) -> Path:
+    return own / "surrogates" / "tiny"
+
+
+@pytest.fixture
+def copy(home: Path, built: Path) -> Path:
+    shutil.copytree(built, home)
+    return home
+
+
+def build(home: Path, **settings: Any) -> BuildReport:
+    return build_table("./space.toml", ["./task.toml"], workers=1, out=home, **settings)
+
+
+def test_a_dry_run_only_plans(home: Path) -> None:
+    plan = build(home, seeds=2, dry_run=True)
+    assert (plan.planned, plan.done_before, plan.trained) == (6, 0, 0)
+    assert not home.exists()
+
+
+def test_build_is_resumable_and_repeatable(copy: Path) -> None:
+    before = np.load(copy / "table" / "results.npy").tobytes()
+    again = build(copy, seeds=2)
+    assert (again.done_before, again.trained) == (6, 0)
+    rows = [json.loads(shard.read_text()) for shard in (copy / "shards" / "tiny-task").iterdir()]
+    for shard, row in zip(list((copy / "shards" / "tiny-task").iterdir()), rows, strict=True):
+        if row["architecture"] == "qp.box":
+            shard.unlink()
+    mended = build(copy, seeds=2)
+    assert (mended.done_before, mended.trained) == (4, 2)
+    assert np.load(copy / "table" / "results.npy").tobytes() == before
+    more = build(copy, seeds=3)
+    assert (more.done_before, more.trained) == (6, 3)
+    assert pack_table("./space.toml", ["./task.toml"], out=copy) == copy / "table"
+
+    bench = metabench.open(NAME)
+    assert bench.seeds == (0, 1, 2)
+    assert bench.epochs == (1, 2)
+    result = bench.query("qp.box")
+    assert result.status.value == "ok"
+    assert result.params == 40 * 8 + 8 + 2 * 64 + 8 + 8 * 10 + 10
+
+
+def test_a_killed_build_loses_nothing_finished(home: Path, own: Path) -> None:
+    script = own / "go.py"
+    script.write_text(
+        "from pathlib import Path\nfrom metabench.tables import BuildReport, build_table\n"
+        "if __name__ == '__main__':\n"
+        f"    build_table('./space.toml', ['./task.toml'], workers=1, seeds=12, out=Path({str(home)!r}))\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], cwd=own, stderr=subprocess.PIPE)
+    shards = home / "shards" / "tiny-task"
+    deadline = time.monotonic() + 120
+    while not list(shards.glob("*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    kept = len(list(shards.glob("*.json")))
+    assert kept >= 1
+    report = build(home, seeds=12)
+    assert report.done_before == kept
+    assert report.trained == 36 - kept
+    assert not list(shards.glob(".*"))
+
+
+def test_live_answers_the_same_query_as_the_table(copy: Path) -> None:
+    table, live = metabench.open(NAME), metabench.open(NAME, kind="live")
+    for architecture in ("mlp.residual", "qp.box"):
+        ours, theirs = table.query(architecture, seed=1), live.query(architecture, seed=1)
+        assert type(ours) is type(theirs)
+        assert ours.val_score == pytest.approx(theirs.val_score, abs=0.011)
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
+        assert (ours.params, ours.flops) == (theirs.params, theirs.flops)
+    with pytest.raises(MissingResultError, match="kind='live'"):
+        live.best()
+
+
+def test_damage_is_named(copy: Path) -> None:
+    home = copy
+    path = home / "table" / "results.npy"
+    data = path.read_bytes()
+    path.write_bytes(data[:-8])
+    with pytest.raises(TableError, match=rf"results\.npy: checksum .*{len(data) - 8} of {len(data)} bytes"):
+        open_table(home / "table")
+    path.write_bytes(data)
+    manifest = home / "table" / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(TableError, match="newer than this metabench reads"):
+        open_table(home / "table")
+    manifest.write_text(text[:50])
+    with pytest.raises(TableError, match="not a readable manifest"):
+        open_table(home / "table")
+    shard = next((home / "shards" / "tiny-task").iterdir())
+    shard.write_text("{")
+    with pytest.raises(TableError, match="damaged row"):
+        pack_table("./space.toml", ["./task.toml"], out=home)
+
+
+def test_a_partial_table_says_what_is_missing(copy: Path) -> None:
+    home = copy
+    next((home / "shards" / "tiny-task").iterdir()).unlink()
+    pack_table("./space.toml", ["./task.toml"], out=home)
+    bench = metabench.open(NAME)
+    scores = bench.query_batch(bench.space_definition.canonical_codes, seed="mean")
+    assert np.isnan(scores).sum() == 1
+    missing = int(bench.space_definition.canonical_codes[np.isnan(scores[:, 0])][0])
+    with pytest.raises(MissingResultError, match="not in the table yet"):
+        bench.query(missing)
+    assert len(bench.best(3)) == 2
+
+
+def test_bad_arguments(home: Path, own: Path) -> None:
+    with pytest.raises(ArgumentError, match="seeds=0"):
+        build(home, seeds=0)
+    with pytest.raises(ArgumentError, match="no Dask scheduler answers"):
+        build_table("./space.toml", ["./task.toml"], scheduler="tcp://127.0.0.1:9", out=home)
+    with pytest.raises(TableError, match="no finished rows"):
+        pack_table("./space.toml", ["./task.toml"], out=home)
+    with pytest.raises(TableError, match="space 'tiny' has no table here"):
+        metabench.open(NAME)
+    (own / "surrogates").write_text("a file where a folder should be")
+    with pytest.raises(TableError, match="cannot be written"):
+        build(home, seeds=1)
