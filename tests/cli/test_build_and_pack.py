@@ -72,7 +72,7 @@ def test_pack_says_where_and_how_large(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "table.bin").write_bytes(bytes(2_500_000))
-    monkeypatch.setattr(metabench.tables, "pack_table", lambda space: tmp_path, raising=False)
+    monkeypatch.setattr(metabench.tables, "pack_table", lambda space, tasks: tmp_path, raising=False)
     monkeypatch.chdir(tmp_path.parent)
     assert main(["pack", "--space", "cells2-v1"]) == 0
     assert capsys.readouterr().out == f"packed cells2-v1: {tmp_path.name} (2.50 MB)\n"
