@@ -14,9 +14,9 @@ from typing import Any
 from metabench.content import identifiers
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
-from metabench.spaces import Architecture, Space, load_space
+from metabench.spaces import Space, load_space
 from metabench.tables.pack import pack_rows
-from metabench.tables.shards import shard_path, table_home, write_row
+from metabench.tables.shards import read_row, shard_path, table_home, write_row
 from metabench.tables.units import Unit, row_key, run_unit
 
 __all__ = ["BuildReport", "build_table", "pack_table"]
@@ -199,13 +199,6 @@ def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | No
     chosen = [load_task(name) for name in (tasks or ids)]
     if not ids:
         raise TableError(f"{home}: no finished rows to pack; run 'metabench build --space {space}' first.")
-    seeds = 0
-    empty = Architecture(())
-    probe = [empty, *(definition.architecture(int(code)) for code in definition.canonical_codes[-3:])]
-    while any(
-        shard_path(home, task.id, row_key(architecture, task, definition.width, seeds)).is_file()
-        for task in chosen
-        for architecture in probe
-    ):
-        seeds += 1
-    return pack_rows(definition, chosen, max(seeds, 1), home)
+    shards = [path for task in chosen for path in (home / "shards" / task.id).glob("*.json")]
+    seeds = 1 + max((read_row(path)["seed"] for path in shards), default=0)
+    return pack_rows(definition, chosen, seeds, home)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metabench.layers.record import SolveRecord, SolveStatus
-from metabench.layers.stopping import Tolerance, root_mean_square
+from metabench.layers.ledger import Ledger
+from metabench.layers.record import SolveRecord
+from metabench.layers.stopping import Tolerance
 
 __all__ = ["peaceman_rachford", "resolvent", "step_size"]
 
@@ -48,28 +49,13 @@ def peaceman_rachford(
 
     Reference: Winston and Kolter (2020), arXiv:2006.08591; Lions and Mercier (1979).
     """
-    shape = p.shape[:-1]
-    active = torch.ones(shape, dtype=torch.bool, device=p.device)
-    status = torch.full(shape, SolveStatus.MAX_STEPS.code, dtype=torch.int8, device=p.device)
-    nfe = torch.zeros(shape, dtype=torch.int32, device=p.device)
-    residual = torch.zeros(shape, dtype=p.dtype, device=p.device)
     backward_resolvent, offset = inverse.mT, step * p
     u = torch.zeros_like(p)
-    value = project(u)
+    ledger = Ledger(project(u), stopping)
     for _ in range(stopping.max_steps):
         half = (u + offset) @ backward_resolvent
         z = project(2 * half - u)
-        nfe += active
-        error, size = root_mean_square(z - half), root_mean_square(z)
-        finite = torch.isfinite(error)
-        done = error <= stopping.threshold(size)
-        fresh = active & finite
-        residual = torch.where(fresh, error / size.clamp_min(torch.finfo(p.dtype).tiny), residual)
-        value = torch.where(fresh[..., None], z, value)
-        status = torch.where(active & done, SolveStatus.CONVERGED.code, status)
-        status = torch.where(active & ~finite, SolveStatus.DIVERGED.code, status).to(torch.int8)
-        active = fresh & ~done
-        if not bool(active.any()):
+        if not ledger.enter(z, z - half):
             break
         u = u + 2 * (z - half)
-    return value, SolveRecord(status, nfe, nfe, residual)
+    return ledger.value, ledger.record()

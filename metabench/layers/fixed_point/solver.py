@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabench.layers.record import SolveRecord, SolveStatus
-from metabench.layers.stopping import Tolerance, root_mean_square
+from metabench.layers.ledger import Ledger
+from metabench.layers.record import SolveRecord
+from metabench.layers.stopping import Tolerance
 
 __all__ = ["FixedPointSolver", "iterate"]
 
@@ -42,26 +43,11 @@ def iterate(f: Map, z: Tensor, solver: FixedPointSolver, stopping: Tolerance) ->
     Returns:
         The value ``(..., dim)`` and the per-sample record.
     """
-    shape = z.shape[:-1]
-    active = torch.ones(shape, dtype=torch.bool, device=z.device)
-    status = torch.full(shape, SolveStatus.MAX_STEPS.code, dtype=torch.int8, device=z.device)
-    nfe = torch.zeros(shape, dtype=torch.int32, device=z.device)
-    residual = torch.zeros(shape, dtype=z.dtype, device=z.device)
-    state = solver.init(z)
-    value = z
+    ledger, state = Ledger(z, stopping), solver.init(z)
     for _ in range(stopping.max_steps):
         fz = f(z)
-        nfe += active
-        error, size = root_mean_square(fz - z), root_mean_square(fz)
-        finite = torch.isfinite(error)
-        done = error <= stopping.threshold(size)
-        residual = torch.where(active & finite, error / size.clamp_min(torch.finfo(z.dtype).tiny), residual)
-        value = torch.where((active & finite)[..., None], fz, value)
-        status = torch.where(active & done, SolveStatus.CONVERGED.code, status)
-        status = torch.where(active & ~finite, SolveStatus.DIVERGED.code, status).to(torch.int8)
-        active = active & finite & ~done
-        if not bool(active.any()):
+        if not ledger.enter(fz, fz - z):
             break
         proposal, state = solver.step(z, fz, state)
-        z = torch.where(active[..., None], proposal, value)
-    return value, SolveRecord(status, nfe, nfe, residual)
+        z = torch.where(ledger.active[..., None], proposal, ledger.value)
+    return ledger.value, ledger.record()
