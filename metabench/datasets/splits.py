@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -11,6 +12,7 @@ import numpy as np
 
 from metabench.datasets.task import DATASETS, Task
 from metabench.errors import ContentError, DefinitionError
+from metabench.registry import did_you_mean
 
 __all__ = ["Splits", "checksum", "load_splits", "make_splits"]
 
@@ -41,9 +43,18 @@ def make_splits(task: Task) -> Splits:
     """Makes the arrays without checking them: the first rows train, the next validate, the next test.
 
     Raises:
-        DefinitionError: if the data set has too few rows.
+        DefinitionError: if the data set has too few rows, or no parameter of a name that is given.
+        ArgumentError: if a parameter is out of range.
     """
-    x, y = DATASETS.get(task.dataset)(**task.parameters)
+    make = DATASETS.get(task.dataset)
+    known = inspect.signature(make).parameters
+    for name in task.parameters:
+        if name not in known:
+            raise DefinitionError(
+                f"task {task.id!r}: data set {task.dataset!r} has no parameter {name!r}.{did_you_mean(name, known)} "
+                f"Known: {', '.join(known)}."
+            )
+    x, y = make(**task.parameters)
     cuts = np.cumsum([0, *(task.splits[name] for name in ("train", "val", "test"))])
     if len(x) < cuts[-1]:
         raise DefinitionError(

@@ -12,7 +12,17 @@ from metabench.spaces.definition import check_keys
 
 __all__ = ["DATASETS", "Protocol", "Task", "load_task"]
 
-DATASETS = Registry("data set", {"mnist1d": "metabench.datasets.mnist1d:make"}, "metabench.datasets")
+DATASETS = Registry(
+    "data set",
+    {
+        "mnist1d": "metabench.datasets.mnist1d:make",
+        "spirals": "metabench.datasets.spirals:make",
+        "annuli": "metabench.datasets.annuli:make",
+        "pendulum": "metabench.datasets.pendulum:make",
+        "letter": "metabench.datasets.letter:make",
+    },
+    "metabench.datasets",
+)
 
 
 @dataclass(frozen=True)

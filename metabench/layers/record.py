@@ -23,6 +23,8 @@ class SolveStatus(Enum):
     CONVERGED = "converged to the tolerance"
     MAX_STEPS = "reached the step limit before the tolerance; allow more steps or loosen the tolerance"
     DIVERGED = "became non-finite; its value is the last finite iterate"
+    INFEASIBLE = "the constraints are infeasible (or nearly so)"
+    INVALID = "the input is not finite"
 
     @property
     def code(self) -> int:

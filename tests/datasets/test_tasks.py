@@ -41,6 +41,24 @@ def test_another_generator_is_noticed(tmp_path: Path) -> None:
         load_splits(load_task(str(path)))
 
 
+@pytest.mark.parametrize("name", identifiers("tasks"))
+def test_shipped_splits_are_balanced_and_long_enough(name: str) -> None:
+    task = load_task(name)
+    splits, protocol = load_splits(task), task.protocol
+    for labels in (splits.train_y, splits.val_y, splits.test_y):
+        expected = len(labels) / splits.classes
+        assert np.abs(np.bincount(labels) - expected).max() < 5 * expected**0.5
+    assert protocol.epochs * (task.splits["train"] // protocol.batch_size) >= 620
+    assert len(protocol.checkpoints) == 12
+
+
+def test_an_unknown_parameter_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(locate("tasks", "spirals-v1").read_text().replace("turns =", "turn ="))
+    with pytest.raises(DefinitionError, match=r"no parameter 'turn'\. Did you mean 'turns'"):
+        load_splits(load_task(str(path)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,23 +1,32 @@
-"""The interface of a way back through a solve."""
+"""The interface of a way back through a fixed-point solve."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from metabench.layers.fixed_point.solver import FixedPointSolver
 from metabench.layers.record import SolveRecord
+from metabench.layers.stopping import Tolerance
 
 __all__ = ["Adjoint"]
 
 
 class Adjoint(ABC):
-    """Gives a solved value its gradient."""
+    """Solves z = f(z, *inputs) so that the solution has a gradient."""
 
     @abstractmethod
-    def attach(self, f: Callable[[Tensor], Tensor], value: Tensor, record: SolveRecord) -> Tensor:
-        """Returns ``value`` (z* = f(z*), no graph, ``(..., dim)``) with a gradient to what ``f`` depends on.
+    def solve(
+        self,
+        f: Callable[..., Tensor],
+        z0: Tensor,
+        inputs: Sequence[Tensor] | None,
+        solver: FixedPointSolver,
+        stopping: Tolerance,
+    ) -> tuple[Tensor, SolveRecord]:
+        """Returns z* ``(..., dim)`` with a gradient to what ``f`` depends on, and the per-sample record.
 
-        The backward pass writes ``record.backward``.
+        The backward pass writes ``record.backward``. ``inputs`` is None if ``f`` may close over per-sample tensors.
         """

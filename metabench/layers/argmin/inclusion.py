@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,11 +10,25 @@ from torch import Tensor
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.argmin.sets import ConvexSet
-from metabench.layers.argmin.splitting import peaceman_rachford, resolvent, step_size
-from metabench.layers.record import Policy, Solution, SolveRecord, apply_policy
+from metabench.layers.argmin.splitting import ForwardBackward, PeacemanRachford, resolvent, spectral_bound, step_size
+from metabench.layers.fixed_point import Anderson, FixedPointSolver, Mapping, iterate
+from metabench.layers.record import Policy, Solution, SolveRecord, SolveStatus, apply_policy
 from metabench.layers.stopping import Tolerance
+from metabench.layers.transforms import refuse_transform
 
 __all__ = ["monotone_inclusion", "quadratic_program"]
+
+
+Splitting = Literal["peaceman-rachford", "forward-backward"]
+
+
+def _mapping(
+    how: Splitting, A: Tensor, inverse: Tensor, step: Tensor, p: Tensor, project: Any, point: Tensor | None
+) -> Mapping:
+    if how == "peaceman-rachford":
+        return PeacemanRachford.make(inverse, step, p, project, point)
+    eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    return ForwardBackward((eye - step * A).mT, step * p, project, point)
 
 
 class _Inclusion(torch.autograd.Function):
@@ -22,25 +36,40 @@ class _Inclusion(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, A: Tensor, p: Tensor, onto: ConvexSet, modulus: float, stopping: Tolerance, records: list[SolveRecord]
+        ctx: Any,
+        A: Tensor,
+        p: Tensor,
+        onto: ConvexSet,
+        modulus: float,
+        how: Splitting,
+        solver: FixedPointSolver,
+        stopping: Tolerance,
+        records: list[SolveRecord],
     ) -> Tensor:
-        step = step_size(A, modulus)
-        inverse = resolvent(A, step)
-        z, record = peaceman_rachford(inverse, step, p, onto.project, stopping)
+        if how == "peaceman-rachford":
+            step = step_size(A, modulus)
+            inverse = resolvent(A, step)
+        else:
+            step, inverse = modulus / spectral_bound(A).clamp_min(modulus).mul_(1.1).square(), A
+        mapping = _mapping(how, A, inverse, step, p, lambda v, _: onto.project(v), None)
+        z, record = iterate(mapping, torch.zeros_like(p), solver, stopping)
         records.append(record)
-        ctx.save_for_backward(inverse, step, z)
-        ctx.onto, ctx.stopping, ctx.record = onto, stopping, record
+        ctx.save_for_backward(A, inverse, step, z)
+        ctx.onto, ctx.how, ctx.solver, ctx.stopping, ctx.record = onto, how, solver, stopping, record
         return z
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_order("monotone inclusion")
-        inverse, step, z = ctx.saved_tensors
-        w, ctx.record.backward = peaceman_rachford(
-            inverse.mT, step, grad, lambda v: ctx.onto.project_tangent(z, v), ctx.stopping.relative()
-        )
+        A, inverse, step, z = ctx.saved_tensors
+        grad = grads[0]
+        lost = (ctx.record.status == SolveStatus.DIVERGED.code)[..., None]
+        if bool(lost.any()):
+            grad, z = grad.masked_fill(lost, 0.0), z.masked_fill(lost, 0.0)
+        mapping = _mapping(ctx.how, A.mT, inverse.mT, step, grad, lambda v, at: ctx.onto.project_tangent(at, v), z)
+        w, ctx.record.backward = iterate(mapping, torch.zeros_like(grad), ctx.solver, ctx.stopping.relative())
         dA = -(w.mT @ z) if ctx.needs_input_grad[0] else None
-        return dA, w, None, None, None, None
+        return dA, w, None, None, None, None, None, None
 
 
 def monotone_inclusion(
@@ -49,18 +78,23 @@ def monotone_inclusion(
     onto: ConvexSet,
     *,
     modulus: float,
+    splitting: Splitting = "peaceman-rachford",
+    solver: FixedPointSolver | None = None,
     stopping: Tolerance | None = None,
     policy: Policy = "warn",
 ) -> Solution:
-    """Solves 0 in A z - p + N_C(z) by Peaceman-Rachford splitting, with the exact implicit gradient to ``A`` and ``p``.
+    """Solves 0 in A z - p + N_C(z) by a splitting, with the exact implicit gradient to ``A`` and ``p``.
 
-    Covers z = relu(M z + p) with A = I - M on the orthant, and quadratic programs on a polyhedral set.
+    The solution is unique whatever A is, as long as it is strongly monotone. Covers z = relu(M z + p) with A = I - M on
+    the orthant, and quadratic programs on a polyhedral set.
 
     Args:
         A: ``(..., dim, dim)``, shared by the samples; its symmetric part is at least ``modulus`` times the identity.
         p: ``(..., batch, dim)``.
         onto: the set C.
-        modulus: strong monotonicity, positive; it sets the step, and too large a value only slows the iteration.
+        modulus: strong monotonicity, positive; it sets the step.
+        splitting: "peaceman-rachford" (one inverse of A's size, then few steps) or "forward-backward" (no inverse).
+        solver: drives the splitting; Anderson acceleration after ten plain steps by default.
         stopping: per-sample tolerance, forward and backward.
         policy: what to do with samples that do not converge.
 
@@ -80,9 +114,13 @@ def monotone_inclusion(
         )
     if not modulus > 0:
         raise ArgumentError(f"modulus={modulus}: expected a positive number.")
+    if splitting not in get_args(Splitting):
+        raise ArgumentError(f"unknown splitting {splitting!r}; expected one of {', '.join(get_args(Splitting))}.")
+    refuse_transform("monotone_inclusion")
     records: list[SolveRecord] = []
     stopping = Tolerance() if stopping is None else stopping
-    value: Any = _Inclusion.apply(A, p, onto, modulus, stopping, records)
+    solver = Anderson(delay=10) if solver is None else solver
+    value: Any = _Inclusion.apply(A, p, onto, modulus, splitting, solver, stopping, records)
     return Solution(apply_policy(value, records[0], policy, "monotone inclusion"), records[0])
 
 

@@ -1,28 +1,39 @@
-"""Peaceman-Rachford splitting for 0 in A z - p + N_C(z): quadratic programs and monotone equilibria alike."""
+"""Splittings for 0 in A z - p + N_C(z): quadratic programs and monotone equilibria alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from metabench.layers.ledger import Ledger
-from metabench.layers.record import SolveRecord
-from metabench.layers.stopping import Tolerance
+from metabench.layers.fixed_point.mapping import Mapping
+from metabench.layers.fixed_point.solver import Take
 
-__all__ = ["peaceman_rachford", "resolvent", "step_size"]
+__all__ = ["ForwardBackward", "PeacemanRachford", "resolvent", "spectral_bound", "step_size"]
+
+_POWER_STEPS = 6
+
+
+def spectral_bound(A: Tensor) -> Tensor:
+    """An estimate of the spectral norm of ``A`` ``(..., dim, dim)``, shape ``(..., 1, 1)``: a few power iterations."""
+    v = A.sum(-2, keepdim=True).mT
+    size = A.abs().sum(-1).amax(-1)[..., None, None].clamp_min(torch.finfo(A.dtype).tiny)
+    v = v / torch.linalg.vector_norm(v, dim=-2, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny)
+    scaled = A / size
+    for _ in range(_POWER_STEPS):
+        v = scaled.mT @ (scaled @ v)
+    u = v / torch.linalg.vector_norm(v, dim=-2, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny)
+    return size * torch.linalg.vector_norm(scaled @ u, dim=-2, keepdim=True)
 
 
 def step_size(A: Tensor, modulus: float) -> Tensor:
-    """Step 1 / sqrt(modulus * L), ``(..., 1, 1)``, with L a bound of the spectral norm of ``A`` ``(..., dim, dim)``.
+    """Step 1 / sqrt(modulus * L), ``(..., 1, 1)``, L an estimate of the spectral norm of ``A`` ``(..., dim, dim)``.
 
-    It is the best step for a symmetric A with eigenvalues in [modulus, L].
+    It is the best step for a symmetric A with eigenvalues in [modulus, L]; any positive step converges.
     """
-    size = A.abs()
-    mixed = (size.sum(-1).amax(-1) * size.sum(-2).amax(-1)).sqrt()
-    bound = torch.minimum(mixed, torch.linalg.matrix_norm(A))
-    return (modulus * bound).clamp_min(1e-12).rsqrt()[..., None, None]
+    return (modulus * spectral_bound(A).clamp_min(modulus)).rsqrt()
 
 
 def resolvent(A: Tensor, step: Tensor) -> Tensor:
@@ -31,31 +42,70 @@ def resolvent(A: Tensor, step: Tensor) -> Tensor:
     return torch.linalg.inv_ex(eye + step * A).inverse
 
 
-@torch.no_grad()
-def peaceman_rachford(
-    inverse: Tensor, step: Tensor, p: Tensor, project: Callable[[Tensor], Tensor], stopping: Tolerance
-) -> tuple[Tensor, SolveRecord]:
-    """Finds z with 0 in A z - p + N_C(z), each sample by itself.
+@dataclass(frozen=True)
+class PeacemanRachford(Mapping):
+    """u -> R_C R_A u, the product of two reflections, whose fixed point projects to the solution.
 
-    Args:
-        inverse: (I + step A)^-1, ``(..., dim, dim)``, shared by the samples of the last batch axis.
-        step: ``(..., 1, 1)``.
-        p: ``(..., batch, dim)``.
-        project: projection onto C (or onto a subspace), ``(..., batch, dim)`` to the same.
-        stopping: a sample is done when its two half-steps agree to the tolerance.
+    Attributes:
+        reflection: (2 (I + step A)^-1 - I)^T, ``(..., dim, dim)``, shared by the samples of the last batch axis.
+        offset: 2 step (I + step A)^-1 p, ``(..., batch, dim)``.
+        project: projection onto C, or a subspace that may belong to the sample: ``project(v, z)``.
+        point: what goes to ``project`` as z, ``(..., batch, dim)``, or None.
 
-    Returns:
-        z ``(..., batch, dim)``, exactly in C, and the per-sample record (``nfe`` counts resolvent applications).
-
-    Reference: Winston and Kolter (2020), arXiv:2006.08591; Lions and Mercier (1979).
+    Reference: Winston and Kolter (2020), arXiv:2006.08591; Lions and Mercier (1979), SIAM J. Numer. Anal. 16.
     """
-    backward_resolvent, offset = inverse.mT, step * p
-    u = torch.zeros_like(p)
-    ledger = Ledger(project(u), stopping)
-    for _ in range(stopping.max_steps):
-        half = (u + offset) @ backward_resolvent
-        z = project(2 * half - u)
-        if not ledger.enter(z, z - half):
-            break
-        u = u + 2 * (z - half)
-    return ledger.value, ledger.record()
+
+    reflection: Tensor
+    offset: Tensor
+    project: Callable[[Tensor, Tensor | None], Tensor]
+    point: Tensor | None = None
+
+    @staticmethod
+    def make(
+        inverse: Tensor,
+        step: Tensor,
+        p: Tensor,
+        project: Callable[[Tensor, Tensor | None], Tensor],
+        point: Tensor | None = None,
+    ) -> PeacemanRachford:
+        """From (I + step A)^-1 and p."""
+        eye = torch.eye(inverse.shape[-1], dtype=inverse.dtype, device=inverse.device)
+        return PeacemanRachford((2 * inverse - eye).mT.contiguous(), (2 * step * p) @ inverse.mT, project, point)
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        reflected = torch.baddbmm(self.offset, z, self.reflection) if z.ndim == 3 else z @ self.reflection + self.offset
+        value = self.project(reflected, self.point)
+        return value.mul(2.0).sub_(reflected), value
+
+    def narrow(self, take: Take) -> PeacemanRachford:
+        """Takes the samples' offsets."""
+        point = None if self.point is None else take(self.point)
+        return PeacemanRachford(self.reflection, take(self.offset), self.project, point)
+
+
+@dataclass(frozen=True)
+class ForwardBackward(Mapping):
+    """z -> Proj_C(z - step (A z - p)): no inverse, a contraction for steps below 2 modulus / L^2.
+
+    Attributes:
+        forward: (I - step A)^T, ``(..., dim, dim)``.
+        offset: step p, ``(..., batch, dim)``.
+        project: as for :class:`PeacemanRachford`.
+        point: as for :class:`PeacemanRachford`.
+
+    Reference: Winston and Kolter (2020), arXiv:2006.08591, section 3.
+    """
+
+    forward: Tensor
+    offset: Tensor
+    project: Callable[[Tensor, Tensor | None], Tensor]
+    point: Tensor | None = None
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        value = self.project(z @ self.forward + self.offset, self.point)
+        return value, value
+
+    def narrow(self, take: Take) -> ForwardBackward:
+        """Takes the samples' offsets."""
+        point = None if self.point is None else take(self.point)
+        return ForwardBackward(self.forward, take(self.offset), self.project, point)

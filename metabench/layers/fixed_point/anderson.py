@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
-from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.fixed_point.solver import FixedPointSolver, Map, Take
 
 __all__ = ["Anderson"]
 
 
 @dataclass
 class _History:
-    iterates: Tensor  # (memory, ..., dim)
     images: Tensor  # (memory, ..., dim)
-    residuals: Tensor  # (memory, ..., dim), each of unit length
-    scales: Tensor  # (memory, ...), the residuals' lengths
-    gram: Tensor  # (..., memory, memory)
+    directions: Tensor  # (memory, ..., dim), residuals of unit length
+    scales: Tensor  # (memory, ..., 1), the residuals' lengths
+    gram: Tensor  # (memory, memory, ..., 1), products of the directions
+    seen: int = 0  # iterates, those before the history included
     filled: int = 0
 
 
@@ -32,6 +32,7 @@ class Anderson(FixedPointSolver):
 
     Attributes:
         memory: iterates kept.
+        delay: plain steps before the first mixed one. Where the map contracts well they cost a third of a mixed one.
         ridge: Tikhonov term of the scaled problem; None takes 8 times the dtype's resolution.
         mixing: weight of the images against the iterates, in (0, 1].
 
@@ -39,47 +40,63 @@ class Anderson(FixedPointSolver):
     """
 
     memory: int = 5
+    delay: int = 0
     ridge: float | None = None
     mixing: float = 1.0
 
     def __post_init__(self) -> None:
         if self.memory < 2:
             raise ArgumentError(f"memory={self.memory}: expected at least 2.")
+        if self.delay < 0:
+            raise ArgumentError(f"delay={self.delay}: expected at least 0.")
         if not 0 < self.mixing <= 1:
             raise ArgumentError(f"mixing={self.mixing}: expected a number in (0, 1].")
+        if self.ridge is not None and not self.ridge >= 0:
+            raise ArgumentError(f"ridge={self.ridge}: expected a number >= 0, or None.")
 
     def init(self, z: Tensor) -> _History:
         """Empty history for iterates like ``z``."""
         rows = (self.memory, *z.shape)
-        return _History(
-            iterates=z.new_empty(rows),
-            images=z.new_empty(rows),
-            residuals=z.new_zeros(rows),
-            scales=z.new_ones(rows[:-1]),
-            gram=torch.eye(self.memory, dtype=z.dtype, device=z.device).repeat(*z.shape[:-1], 1, 1),
-        )
+        scales = (self.memory, *z.shape[:-1], 1)
+        gram = (self.memory, *scales)
+        return _History(z.new_empty(rows), z.new_empty(rows), z.new_empty(scales), z.new_empty(gram))
 
-    def step(self, z: Tensor, fz: Tensor, state: _History) -> tuple[Tensor, _History]:
+    def step(self, f: Map, z: Tensor, fz: Tensor, state: _History) -> tuple[Tensor, _History]:
         """Records (z, f(z)) and returns the mixed iterate."""
-        slot, tiny = state.filled % self.memory, torch.finfo(z.dtype).tiny
+        state.seen += 1
+        if state.seen <= self.delay - self.memory + 1:
+            return fz, state
+        slot = state.filled % self.memory
         residual = fz - z
-        scale = torch.linalg.vector_norm(residual, dim=-1).clamp_min(tiny)
-        state.iterates[slot], state.images[slot], state.scales[slot] = z, fz, scale
-        state.residuals[slot] = residual / scale[..., None]
+        scale = torch.linalg.vector_norm(residual, dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
+        torch.div(residual, scale, out=state.directions[slot])
+        state.images[slot], state.scales[slot] = fz, scale
         state.filled += 1
         n = min(state.filled, self.memory)
-        if n == 1:
-            return z + self.mixing * residual, state
-        products = (state.residuals[:n] * state.residuals[slot]).sum(-1).movedim(0, -1)
-        state.gram[..., slot, :n] = products
-        state.gram[..., :n, slot] = products
+        products = torch.linalg.vecdot(state.directions[:n], state.directions[slot])[..., None]
+        state.gram[slot, :n] = products
+        state.gram[:n, slot] = products
+        if n == 1 or state.seen <= self.delay:
+            return (fz if self.mixing == 1.0 else torch.lerp(z, fz, self.mixing)), state
         ridge = 8 * torch.finfo(z.dtype).eps if self.ridge is None else self.ridge
-        matrix = state.gram[..., :n, :n] + ridge * torch.eye(n, dtype=z.dtype, device=z.device)
-        inverse_scale = (scale / state.scales[:n]).movedim(0, -1)
-        solved, _ = torch.linalg.solve_ex(matrix, inverse_scale[..., None])
-        weights = solved[..., 0] * inverse_scale
-        weights = (weights / weights.sum(-1, keepdim=True)).movedim(-1, 0)[..., None]
-        mixed = (weights * state.images[:n]).sum(0)
+        matrix = state.gram[:n, :n, ..., 0].permute(*range(2, z.ndim + 1), 0, 1).contiguous()
+        matrix.diagonal(dim1=-2, dim2=-1).add_(ridge)
+        inverse = scale / state.scales[:n]
+        solved, _ = torch.linalg.solve_ex(matrix, inverse[..., 0].movedim(0, -1)[..., None])
+        weights = solved.movedim(-2, 0) * inverse
+        weights = weights / weights.sum(0)
+        images = state.images[:n]
         if self.mixing < 1.0:
-            mixed = self.mixing * mixed + (1 - self.mixing) * (weights * state.iterates[:n]).sum(0)
+            images = images - (1 - self.mixing) * state.scales[:n] * state.directions[:n]
+        mixed = torch.linalg.vecdot(weights, images, dim=0)
         return torch.where(torch.isfinite(mixed), mixed, fz), state
+
+    def select(self, state: _History, take: Take) -> _History:
+        """The samples' histories."""
+        return replace(
+            state,
+            images=take(state.images),
+            directions=take(state.directions),
+            scales=take(state.scales),
+            gram=take(state.gram),
+        )

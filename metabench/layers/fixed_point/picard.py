@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
-from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.fixed_point.solver import FixedPointSolver, Map, Take
 
 __all__ = ["Picard"]
 
@@ -29,6 +30,9 @@ class Picard(FixedPointSolver):
     def init(self, z: Tensor) -> None:
         """Picard iteration has no memory."""
 
-    def step(self, z: Tensor, fz: Tensor, state: None) -> tuple[Tensor, None]:
+    def step(self, f: Map, z: Tensor, fz: Tensor, state: None) -> tuple[Tensor, None]:
         """One damped step."""
-        return (fz if self.damping == 1.0 else z + self.damping * (fz - z)), None
+        return (fz if self.damping == 1.0 else torch.lerp(z, fz, self.damping)), None
+
+    def select(self, state: None, take: Take) -> None:
+        """Nothing to select."""

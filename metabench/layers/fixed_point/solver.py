@@ -1,4 +1,4 @@
-"""The interface of a fixed-point solver, and the loop that drives one."""
+"""The interface of a fixed-point solver."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from metabench.layers.ledger import Ledger
-from metabench.layers.record import SolveRecord
-from metabench.layers.stopping import Tolerance
-
-__all__ = ["FixedPointSolver", "iterate"]
+__all__ = ["FixedPointSolver", "Map", "Take"]
 
 Map = Callable[[Tensor], Tensor]
+Take = Callable[[Tensor], Tensor]
 
 
 class FixedPointSolver(ABC):
@@ -26,28 +22,12 @@ class FixedPointSolver(ABC):
         """The state before the first step, for iterates like ``z`` of shape ``(..., dim)``."""
 
     @abstractmethod
-    def step(self, z: Tensor, fz: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The next iterate, from the present one and its image; shapes ``(..., dim)``."""
+    def step(self, f: Map, z: Tensor, fz: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The next iterate, from the present one and its image, both ``(..., dim)``.
 
+        ``f`` may be evaluated again; such evaluations are counted. No tensor that was handed in may be written to.
+        """
 
-@torch.no_grad()
-def iterate(f: Map, z: Tensor, solver: FixedPointSolver, stopping: Tolerance) -> tuple[Tensor, SolveRecord]:
-    """Solves z = f(z) for every sample by itself: a finished sample is frozen, a non-finite one keeps its last iterate.
-
-    Args:
-        f: map of tensors ``(..., dim)`` to the same shape, acting on each sample separately.
-        z: initial iterate, ``(..., dim)``.
-        solver: proposes the iterates.
-        stopping: per-sample tolerance and step limit.
-
-    Returns:
-        The value ``(..., dim)`` and the per-sample record.
-    """
-    ledger, state = Ledger(z, stopping), solver.init(z)
-    for _ in range(stopping.max_steps):
-        fz = f(z)
-        if not ledger.enter(fz, fz - z):
-            break
-        proposal, state = solver.step(z, fz, state)
-        z = torch.where(ledger.active[..., None], proposal, ledger.value)
-    return ledger.value, ledger.record()
+    @abstractmethod
+    def select(self, state: Any, take: Take) -> Any:
+        """The state of fewer samples: ``take`` picks them on the last axis but one of tensors ``(..., batch, k)``."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from metabench.errors import ArgumentError
-from metabench.layers.ode.solver import ODESolver, VectorField
+from metabench.errors import ArgumentError, DifferentiationError, SolverError
+from metabench.layers.ode.solver import Observe, ODESolver, Run, VectorField
 from metabench.layers.record import SolveRecord
+from metabench.layers.transforms import under_vmap
 from metabench.registry import did_you_mean
 
 __all__ = ["TorchDiffEq"]
@@ -21,7 +23,8 @@ class TorchDiffEq(ODESolver):
     """torchdiffeq's ``odeint``, with backpropagation through its steps.
 
     Its adaptive methods share one step size over the whole batch, so a sample's value depends, within the tolerance,
-    on its neighbours, and every sample's ``nfe`` is the batch's.
+    on its neighbours, and every sample's ``nfe`` is the batch's. In release 0.2.5 ``"explicit_adams"`` is unstable: on
+    a linear system it gets worse as the grid gets finer.
 
     Attributes:
         method: a torchdiffeq method (``"dopri5"``, ``"bosh3"``, ``"rk4"``, ...).
@@ -46,19 +49,57 @@ class TorchDiffEq(ODESolver):
                 f"unknown torchdiffeq method {self.method!r}.{did_you_mean(self.method, SOLVERS)} Known: {known}."
             )
 
-    def integrate(self, f: VectorField, z: Tensor, t0: float, t1: float) -> tuple[Tensor, SolveRecord]:
-        """One call of ``torchdiffeq.odeint``."""
+    def integrate(
+        self,
+        f: VectorField,
+        z: Tensor,
+        times: Sequence[float],
+        *,
+        run: Run | None = None,
+        observe: Observe | None = None,
+    ) -> tuple[list[Tensor], SolveRecord]:
+        """One call of ``torchdiffeq.odeint``.
+
+        Raises:
+            ArgumentError: if ``run`` or ``observe`` is given: torchdiffeq does not show its steps.
+            DifferentiationError: if a gradient is wanted of a method that has none (``"scipy_solver"``).
+            SolverError: if torchdiffeq gives up, which ends the whole batch.
+        """
         from torchdiffeq import odeint
 
-        evaluations = 0
+        if run is not None or observe is not None:
+            raise ArgumentError(
+                "torchdiffeq does not show its steps; use adjoint=Backprop(), ContinuousAdjoint(solver=Dopri5()) to go "
+                "back with a solver that does, or a solver of metabench."
+            )
+        if under_vmap():
+            raise DifferentiationError(
+                "torchdiffeq does not run under torch.func.vmap; leave the samples on the leading axes of z0, or use a "
+                "fixed-grid solver of metabench."
+            )
+        evaluations, wanted = 0, z.requires_grad
 
         def counted(t: Tensor, y: Tensor) -> Tensor:
-            nonlocal evaluations
+            nonlocal evaluations, wanted
             evaluations += 1
-            return f(t, y)
+            slope = f(t, y)
+            wanted = wanted or slope.requires_grad
+            return slope
 
-        times = torch.tensor([t0, t1], dtype=z.dtype, device=z.device)
-        path: Any = odeint(
-            counted, z, times, rtol=self.rtol, atol=self.atol, method=self.method, options=dict(self.options) or None
-        )
-        return path[-1], SolveRecord.explicit(path[-1], nfe=evaluations)
+        moments = torch.tensor(times, dtype=z.dtype, device=z.device)
+        options: Any = dict(self.options) or None
+        if z.numel() == 0:
+            return [z] * len(times), SolveRecord.explicit(z, nfe=0)
+        try:
+            path: Any = odeint(counted, z, moments, rtol=self.rtol, atol=self.atol, method=self.method, options=options)
+        except AssertionError as error:
+            raise SolverError(
+                f"torchdiffeq's {self.method} gave up on the batch ({error}); a solver of metabench would stop the one "
+                "sample only."
+            ) from error
+        if wanted and torch.is_grad_enabled() and not path.requires_grad:
+            raise DifferentiationError(
+                f"torchdiffeq's {self.method} gives no gradient; use torch.no_grad(), another method, or "
+                "ContinuousAdjoint(solver=Dopri5())."
+            )
+        return list(path.unbind(0)), SolveRecord.explicit(path[-1], nfe=evaluations)

@@ -1,0 +1,85 @@
+"""The implicit function theorem by one dense factorisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metabench.layers.adjoint.adjoint import Adjoint
+from metabench.layers.adjoint.first_order import refuse_second_order
+from metabench.layers.adjoint.image import attached_image
+from metabench.layers.fixed_point.iterate import iterate
+from metabench.layers.fixed_point.mapping import Function
+from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.jacobian import jacobian
+from metabench.layers.record import SolveRecord, SolveStatus
+from metabench.layers.stopping import Tolerance, root_mean_square
+from metabench.layers.transforms import refuse_transform
+
+__all__ = ["ImplicitDense"]
+
+
+class _DenseGradient(torch.autograd.Function):
+    """Forward the image; backward w becomes (I - J)^-T w."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.solve = solve
+        return image.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        refuse_second_order("dense implicit adjoint")
+        return ctx.solve(grads[0]), None
+
+
+@dataclass(frozen=True)
+class ImplicitDense(Adjoint):
+    """u = (I - df/dz)^-T w by a batched LU: exact, whatever the spectrum; memory batch x dim^2.
+
+    The backward record counts ``dim`` vector-Jacobian products. A singular I - J gives that sample the status DIVERGED
+    and a zero gradient.
+
+    Reference: Bai, Kolter and Koltun (2019), arXiv:1909.01377, theorem 1.
+    """
+
+    def solve(
+        self,
+        f: Callable[..., Tensor],
+        z0: Tensor,
+        inputs: Sequence[Tensor] | None,
+        solver: FixedPointSolver,
+        stopping: Tolerance,
+    ) -> tuple[Tensor, SolveRecord]:
+        """Solves without a graph, evaluates ``f`` once more with one, and replaces the gradient that enters it."""
+        fixed = None if inputs is None else [x.detach() for x in inputs]
+        value, record = iterate(Function(f, fixed), z0.detach(), solver, stopping)
+        if not torch.is_grad_enabled():
+            return value, record
+        refuse_transform("the dense implicit adjoint")
+        leaf, image, bad = attached_image(f, value, inputs, record)
+        if not image.requires_grad:
+            return value, record
+
+        @torch.no_grad()
+        def adjoint(grad: Tensor) -> Tensor:
+            if bad is not None:
+                grad = grad.masked_fill(bad, 0.0)
+            with torch.enable_grad():
+                J = jacobian(image, leaf)
+            J = J.detach()
+            system = torch.eye(grad.shape[-1], dtype=grad.dtype, device=grad.device) - J.mT
+            u, _ = torch.linalg.solve_ex(system, grad[..., None])
+            left = root_mean_square(grad - (system @ u)[..., 0]) / root_mean_square(grad).clamp_min(1e-30)
+            u = u[..., 0]
+            sound = torch.isfinite(u).all(-1)
+            status = torch.where(sound, SolveStatus.CONVERGED.code, SolveStatus.DIVERGED.code).to(torch.int8)
+            count = torch.full_like(record.nfe, grad.shape[-1])
+            record.backward = SolveRecord(status, torch.ones_like(count), count, left.nan_to_num())
+            return torch.where(sound[..., None], u, torch.zeros_like(u))
+
+        return _DenseGradient.apply(image, adjoint), record  # pyright: ignore[reportReturnType]

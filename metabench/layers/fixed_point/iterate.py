@@ -1,0 +1,70 @@
+"""The loop that drives a fixed-point solver."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metabench.layers.fixed_point.batch import Batch
+from metabench.layers.fixed_point.mapping import Mapping
+from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.record import SolveRecord
+from metabench.layers.stopping import Tolerance
+
+__all__ = ["iterate"]
+
+_FEW = 16  # a batch of so few samples is not narrowed: nothing would be gained
+
+
+class _Image:
+    """A mapping as a solver sees it: the image alone; evaluations are counted."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self.calls = 0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        self.calls += 1
+        return self.mapping(z)[0]
+
+
+@torch.no_grad()
+def iterate(mapping: Mapping, z: Tensor, solver: FixedPointSolver, stopping: Tolerance) -> tuple[Tensor, SolveRecord]:
+    """Solves z = f(z) for every sample by itself.
+
+    A sample ends at the first check at which its residual meets the tolerance or is not finite; its answer is then
+    fixed, whatever its neighbours do. Where the mapping allows it, ended samples leave the batch when half have ended.
+
+    Args:
+        mapping: the map, and the value that is read off at each iterate.
+        z: initial iterate, ``(..., dim)``.
+        solver: proposes the iterates.
+        stopping: per-sample tolerance, step limit, and how often to check.
+
+    Returns:
+        The value ``(..., dim)`` and the per-sample record. A sample that became non-finite has the value of its last
+        finite check, or the initial iterate.
+    """
+    batch, f, state = Batch(z), _Image(mapping), solver.init(z)
+    for step in range(1, stopping.max_steps + 1):
+        if z.numel() == 0:
+            break
+        f.calls += 1
+        image, value = f.mapping(z)
+        check = step % stopping.check_every == 0 or step == stopping.max_steps
+        live = batch.check(image - z, value, stopping, f.calls, step) if check else -1
+        if live == 0 or step == stopping.max_steps:
+            break
+        z, state = solver.step(f, z, image, state)
+        if check and z.ndim > 1 and z.shape[-2] > _FEW and 2 * live <= z.shape[-2]:
+            place = batch.places(live)
+
+            def take(t: Tensor, place: Tensor = place) -> Tensor:
+                index = place[(None,) * (t.ndim - place.ndim)]  # a solver's memory has axes before the samples'
+                return torch.take_along_dim(t, index, dim=-2)
+
+            fewer = f.mapping.narrow(take)
+            if fewer is not None:
+                f.mapping, z, state = fewer, take(z), solver.select(state, take)
+                batch.narrow(place)
+    return batch.result()
