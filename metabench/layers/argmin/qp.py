@@ -142,7 +142,8 @@ def dense_qp(
 ) -> QPSolution:
     """z* = argmin 1/2 z^T Q z + q^T z subject to A z = b and G z <= h, differentiable in all six and in its duals.
 
-    Each argument is batched or shared: sample axes broadcast, and a shared argument's gradient is the batch's sum. The Cholesky factor of Q and the products with it are computed once, for every iteration and for the gradient.
+    Each argument is batched or shared: sample axes broadcast, and a shared argument's gradient is the batch's sum. The
+    Cholesky factor of Q and the products with it are computed once, for every iteration and for the gradient.
     A sample that is infeasible or not finite is reported, harms no other and passes no gradient on.
 
     Args:

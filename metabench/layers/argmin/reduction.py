@@ -82,7 +82,7 @@ class Reduction:
 
 
 def reduce_program(Q: Tensor, A: Tensor, G: Tensor) -> Reduction:
-    """Factors Q ``(..., n, n)``, solves the equalities A ``(..., p, n)``, normalises the inequalities G ``(..., m, n)``.
+    """Factors Q ``(..., n, n)``, solves the equalities A ``(..., p, n)``, scales the inequalities G ``(..., m, n)``.
 
     A dependent row of A is left out and its sample marked; a row of G without a part in the complement of A keeps its
     length there, at rounding level.
