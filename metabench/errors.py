@@ -3,6 +3,7 @@
 __all__ = [
     "ArchitectureError",
     "ArgumentError",
+    "ConformanceError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
@@ -23,6 +24,10 @@ class MetabenchError(Exception):
 
 class ArgumentError(MetabenchError, ValueError):
     """An argument has the wrong type, shape or value."""
+
+
+class ConformanceError(MetabenchError, AssertionError):
+    """A component breaks the contract of its kind; raised by the kits of ``metabench.testing``."""
 
 
 class UnknownNameError(MetabenchError, LookupError):

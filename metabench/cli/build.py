@@ -22,8 +22,8 @@ class Options:
     """The space: an id, or a path to your own .toml definition."""
     tasks: Annotated[tuple[str, ...], optional("TASK...")] = ()
     """The tasks; all that the space names if left out."""
-    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 3
-    """Replicates of each architecture."""
+    seeds: Annotated[int | None, optional("N")] = None
+    """Replicates of each architecture; each task's own number if left out."""
     workers: Annotated[int | None, optional("N")] = None
     """Single-threaded processes on this machine; one a core if left out."""
     scheduler: Annotated[str | None, optional("ADDRESS")] = None
@@ -36,7 +36,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Builds, and prints what was done."""
-    if options.seeds < 1:
+    if options.seeds is not None and options.seeds < 1:
         raise ArgumentError(f"--seeds {options.seeds}: expected at least 1.")
     if options.workers is not None and options.workers < 1:
         raise ArgumentError(f"--workers {options.workers}: expected at least 1.")

@@ -46,7 +46,12 @@ class Tolerance:
 
     def threshold(self, size: Tensor) -> Tensor:
         """The largest residual that counts as converged for values of rms ``size``, shape ``(...)``."""
-        return size * max(self.rtol, _FLOOR * torch.finfo(size.dtype).eps) + self.atol
+        rtol, atol = self.limits(size.dtype)
+        return size * rtol + atol
+
+    def limits(self, dtype: torch.dtype) -> tuple[float, float]:
+        """The relative part, not under the resolution of ``dtype``, and the absolute part."""
+        return max(self.rtol, _FLOOR * torch.finfo(dtype).eps), self.atol
 
     def relative(self) -> Tolerance:
         """The same rule without the absolute part, for adjoint solves: a gradient's scale is arbitrary."""
