@@ -274,7 +274,8 @@ def _prepare(case: Case, contender: Contender) -> Row:
     return row
 
 
-def _clock(work: Callable[[], object], calls: int = 1) -> float:
+def clock(work: Callable[[], object], calls: int = 1) -> float:
+    """Milliseconds of process-CPU time of one call; several calls follow one that is not timed."""
     if calls > 1:
         work()
     begin = time.process_time_ns()
@@ -298,13 +299,13 @@ def measure(case: Case, repeats: int, say: Callable[[str], None] = lambda text: 
     calls = {}
     for row in running:
         case.run(row._solve)  # warm
-        calls[row.name] = min(_CALLS, max(1, int(_LONG / _clock(lambda solve=row._solve: case.run(solve)))))
+        calls[row.name] = min(_CALLS, max(1, int(_LONG / clock(lambda solve=row._solve: case.run(solve)))))
     for repeat in range(repeats):
         order = running[repeat % len(running) :] + running[: repeat % len(running)] if running else []
         for row in order:
-            row.times.append(_clock(lambda solve=row._solve: case.run(solve), calls[row.name]))
+            row.times.append(clock(lambda solve=row._solve: case.run(solve), calls[row.name]))
         for event, unit in units.items():
-            prices[event].append(_clock(unit, _CALLS))
+            prices[event].append(clock(unit, _CALLS))
         say(f"{case.name}: {repeat + 1} of {repeats}")
     for row in running:
         if row.events and all(event in prices for event in row.events):

@@ -117,13 +117,9 @@ def make(name: str, radius: float, *, symmetric: bool, gradient_limit: float, go
     contracts = radius < 0.7
 
     def one(
-        solver: FixedPointSolver | None,
-        adjoint: Adjoint | None,
-        *,
-        named: bool = True,
-        stopping: Tolerance | None = None,
+        solver: FixedPointSolver | None, adjoint: Adjoint | None, *, named: bool = True
     ) -> Callable[[], dict[str, Solve]]:
-        return lambda: {"": lambda: ours(f, tensors, solver, adjoint, named=named, stopping=stopping)}
+        return lambda: {"": lambda: ours(f, tensors, solver, adjoint, named=named)}
 
     def by_hand(z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         W = tensors[0].detach()
@@ -139,15 +135,10 @@ def make(name: str, radius: float, *, symmetric: bool, gradient_limit: float, go
     def mark(recommended: bool) -> str:
         return "recommended" if recommended else "other"
 
-    biased, seldom = {"exact": False}, Tolerance(check_every=3)
+    biased = {"exact": False}
     contenders = (
         Contender("Picard + Implicit", "ours", one(Picard(), Implicit()), mark(contracts)),
-        Contender("Picard + Implicit, check_every=3", "ours", one(Picard(), Implicit(), stopping=seldom)),
-        Contender(
-            "Picard + Implicit(linearise=...), check_every=3",
-            "ours",
-            one(Picard(), Implicit(linearise=by_hand), stopping=seldom),
-        ),
+        Contender("Picard + Implicit(linearise=...)", "ours", one(Picard(), Implicit(linearise=by_hand))),
         Contender("Anderson + Implicit, f alone (default)", "ours", one(None, None, named=False)),
         Contender("Anderson + Implicit", "ours", one(Anderson(), Implicit())),
         Contender("Anderson(delay=10) + Implicit", "ours", one(Anderson(delay=10), Implicit())),

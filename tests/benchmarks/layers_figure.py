@@ -10,7 +10,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any
 import equilibrium_case
 import ode_case
 import torch
-from contest import Case, Solve
+from contest import Case, Solve, clock
 from torch import Tensor
 
 from metabench.errors import MetabenchError
@@ -32,7 +31,7 @@ from metabench.layers.stopping import Tolerance
 
 FIGURES = Path(__file__).parents[2] / "metabench" / "layers" / "figures"
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-_PATIENCE = 2.0  # seconds for all runs of one setting
+_PATIENCE = 2000.0  # milliseconds for all runs of one setting
 
 Setting = tuple[str, float, Solve]  # curve, tolerance, solve
 Point = dict[str, Any]
@@ -112,19 +111,15 @@ def points(case: Case, settings: Iterator[Setting], repeats: int, say: Callable[
     for curve, tolerance, solve in settings:
         say(f"{case.name}: {curve}, {tolerance:g}")
         try:
-            begin = time.process_time()
             with case.ledger.opened() as events:
                 value, gradients = case.run(solve)
-            spent = time.process_time() - begin
+            spent = clock(lambda solve=solve: case.run(solve))
         except (MetabenchError, RuntimeError, AssertionError) as error:  # a combination that refuses is left out
             say(f"{case.name}: {curve}: {error}")
             continue
         value_error, gradient_error = case.errors(value, gradients)
-        took = []
-        for _ in range(max(1, min(repeats, int(_PATIENCE / max(spent, 1e-6))))):
-            start = time.process_time()
-            case.run(solve)
-            took.append(1e3 * (time.process_time() - start))
+        times = max(1, min(repeats, int(_PATIENCE / spent)))
+        took = [clock(lambda solve=solve: case.run(solve)) for _ in range(times)]
         evaluations = sum(n for (kind, _), n in events.items() if kind in ("evaluation", "recorded"))
         products = sum(n for (kind, _), n in events.items() if kind in ("vjp", "vjp-all"))
         products += sum(n for (kind, _), n in events.items() if kind == "jacobian") * case.value.shape[-1]
@@ -160,7 +155,7 @@ def main() -> int:
     from drawing import draw_equilibria, draw_odes
 
     parser = argparse.ArgumentParser(description="Gradient error against cost.")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7, help="runs of every setting")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     parser.add_argument("--redraw", type=Path, metavar="FILE", help="draw from such a file, measure nothing")
     parser.add_argument("--out", type=Path, default=FIGURES, help="folder for the figures")

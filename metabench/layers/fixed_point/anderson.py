@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class Anderson(FixedPointSolver):
 
     Reference: Anderson (1965); Walker and Ni (2011), SIAM J. Numer. Anal. 49(4).
     """
+
+    check_every: ClassVar[int] = 2
 
     memory: int = 5
     delay: int = 0

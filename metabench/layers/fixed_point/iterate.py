@@ -51,12 +51,12 @@ def iterate(
     batch = Batch(z, stopping, scale)
     if z.numel() == 0:
         return batch.result()
-    f, state = _Image(mapping), solver.init(z)
+    f, state, every = _Image(mapping), solver.init(z), stopping.check_every or solver.check_every
     for step in range(1, stopping.max_steps + 1):
         f.calls += 1
         image, value = f.mapping(z)
         last = step == stopping.max_steps
-        check = last or step % stopping.check_every == 0
+        check = last or step % every == 0
         if check and not batch.check(image - z, value, f.calls, step, last=last):
             break
         z, state = solver.step(f, z, image, state)

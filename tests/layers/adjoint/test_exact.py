@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -272,7 +273,7 @@ def test_a_warm_start_takes_fewer_products(solver: FixedPointSolver) -> None:
     W, x, w = problem(norm=0.9)
     memory = WarmStart()
     adjoint = Implicit(warm_start=memory)
-    stopping = Tolerance(atol=0.0, rtol=1e-8, max_steps=500)
+    stopping = Tolerance(atol=0.0, rtol=1e-8, max_steps=500, check_every=1)
     records, gradients = [], []
     for nudge in (0.0, 1e-6, 0.0):
         solution = solve(W, x, adjoint, solver, stopping=stopping)
@@ -351,3 +352,23 @@ def test_unrolled_differentiates_the_steps_of_each_sample() -> None:
         want = torch.autograd.grad(value.sum(), (a, z0))
         torch.testing.assert_close(found[0][i], want[0][i])
         torch.testing.assert_close(found[1][i], want[1][i])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_products_by_hand_give_the_same_gradient(named: bool) -> None:
+    W, x, w = problem(norm=0.9)
+    calls = []
+
+    def linearise(z: Tensor, y: Tensor = x) -> Callable[[Tensor, Tensor], Tensor]:
+        calls.append(len(z))
+        slope = 1 - torch.tanh(z @ W.detach().mT + y.detach()).square()
+        return lambda u, w: w + (u * slope) @ W.detach()
+
+    def gradient(adjoint: Implicit) -> list[Tensor]:
+        f: Any = (lambda z, y: torch.tanh(z @ W.mT + y)) if named else (lambda z: torch.tanh(z @ W.mT + x))
+        solution = fixed_point(f, torch.zeros_like(x), inputs=(x,) if named else None, stopping=TIGHT, adjoint=adjoint)
+        return list(torch.autograd.grad(solution.value, (W, x), w))
+
+    for found, wanted in zip(gradient(Implicit(linearise=linearise)), gradient(Implicit()), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10)
+    assert calls[0] == len(x)
