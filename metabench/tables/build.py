@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from metabench.content import identifiers
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import Space, load_space
+from metabench.tables.cluster import dask_client
 from metabench.tables.groups import training_groups
 from metabench.tables.pack import pack_rows
 from metabench.tables.shards import lock_table, read_shards, table_home, write_shard
@@ -71,35 +71,6 @@ def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -
     return units, missing, planned
 
 
-@contextmanager
-def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
-    """A Dask client: of the given scheduler, or of a local cluster of single-threaded processes."""
-    import dask.config
-    from distributed import Client, LocalCluster
-
-    quiet = {"distributed.worker.daemon": False, "distributed.admin.log-format": "%(message)s"}
-    with dask.config.set(quiet):
-        if scheduler is not None:
-            try:
-                client = Client(scheduler, timeout="10s")
-            except (OSError, ValueError) as error:
-                raise ArgumentError(
-                    f"no Dask scheduler answers at {scheduler!r}: {error}; start one or leave it out."
-                ) from error
-            with client:
-                yield client
-            return
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
-        )
-        with cluster, Client(cluster) as client:
-            yield client
-
-
 def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: Space, progress: bool) -> None:
     """Runs the units; this process alone writes, so a killed worker loses only what it was training."""
     from distributed import as_completed
@@ -145,6 +116,7 @@ def build_table(
     seeds: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    queue: str | None = None,
     out: Path | None = None,
     progress: bool = False,
     dry_run: bool = False,
@@ -157,6 +129,7 @@ def build_table(
         seeds: replicates 0 to ``seeds`` - 1; each task's own number if left out.
         workers: local single-threaded processes; one a core by default.
         scheduler: address of a Dask scheduler (``tcp://host:8786``) to use instead.
+        queue: batch queue whose jobs are the workers instead (``"slurm"``, ...), by dask-jobqueue.
         out: the table's folder; ``surrogates/<space>`` by default.
         progress: show a bar on stderr if it is a terminal.
         dry_run: plan only.
@@ -177,7 +150,7 @@ def build_table(
     with lock_table(home):
         units, missing, planned = _units(definition, chosen, seeds, home)
         if units:
-            with _client(workers, scheduler) as client:
+            with dask_client(workers, scheduler, queue) as client:
                 _run(units, missing, client, home, definition, progress)
         pack_rows(definition, chosen, seeds, home)
     seconds = time.monotonic() - start

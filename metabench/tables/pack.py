@@ -21,13 +21,18 @@ from metabench.tables.units import protocol_hash, row_key
 
 __all__ = ["SCHEMA_VERSION", "pack_rows"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: seeds and checksums of each task apart
 
 
 def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _trained_seeds(results: np.ndarray) -> list[int]:
+    """Replicates 0 to the last one that any architecture has; ``results`` is one task's."""
+    return list(range(1 + max(np.flatnonzero(~np.isnan(results[:, :, 0, 0]).all(axis=0)), default=-1)))
 
 
 def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> Path:
@@ -74,7 +79,8 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
                     seconds[i, j, seed, : len(task.epochs)] = shard.seconds[a, s]
                     costs[i, j] = shard.cost[a]
                     provenance[json.dumps(shard.provenance, sort_keys=True)] += 1
-    files = {"results.npy": _npy(results), "seconds.npy": _npy(seconds), "costs.npy": _npy(costs)}
+    arrays = {"results.npy": results, "seconds.npy": seconds, "costs.npy": costs}
+    files = {name: _npy(array) for name, array in arrays.items()}
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "space": space.id,
@@ -85,7 +91,16 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
             "seconds.npy": ["task", "architecture", "seed", "epoch"],
             "costs.npy": ["task", "architecture", "cost"],
         },
-        "tasks": {task.id: {"epochs": list(task.epochs), "checksum": task.checksum} for task in tasks},
+        "tasks": {
+            task.id: {
+                "epochs": list(task.epochs),
+                "checksum": task.checksum,
+                "seeds": _trained_seeds(results[i]),
+                "finished": int((~np.isnan(results[i, :, :, 0, 0])).sum()),
+                "sha256": {name: hashlib.sha256(array[i].tobytes()).hexdigest() for name, array in arrays.items()},
+            }
+            for i, task in enumerate(tasks)
+        },
         "architectures": len(codes),
         "seeds": list(range(replicates)),
         "metrics": list(TRAINING_METRICS),

@@ -36,9 +36,8 @@ class TableSource(Source):
 
     def __init__(self, table: Table, task: Task) -> None:
         index = list(table.manifest["tasks"]).index(task.id)
-        trained = [s for s in table.manifest["seeds"] if not np.isnan(table.results[index, :, s, 0, 0]).all()]
-        count = 1 + max(trained, default=len(table.manifest["seeds"]) - 1)  # tasks may differ in their replicates
-        self.seeds = tuple(table.manifest["seeds"][:count])
+        self.seeds = tuple(table.manifest["tasks"][task.id]["seeds"])
+        count = len(self.seeds)  # tasks may differ in their replicates
         self.arrays = (table.results[index, :, :count], table.seconds[index, :, :count], table.costs[index])
 
     def ensure(self, rows: np.ndarray) -> None:
