@@ -6,6 +6,7 @@ from metabench.layers.argmin.box_qp import BoxQPSolution, box_qp
 from metabench.layers.argmin.convex_set import ConvexSet, Polyhedron
 from metabench.layers.argmin.cvx import CvxLayer, CvxSolution, cvx_layer
 from metabench.layers.argmin.inclusion import monotone_inclusion, quadratic_program
+from metabench.layers.argmin.monotone import monotone_equilibrium, monotone_weight
 from metabench.layers.argmin.projected_gradient import projected_gradient
 from metabench.layers.argmin.projection import project, project_simplex, sparsemax
 from metabench.layers.argmin.qp import QPSolution, dense_qp
@@ -30,7 +31,9 @@ __all__ = [
     "box_qp",
     "cvx_layer",
     "dense_qp",
+    "monotone_equilibrium",
     "monotone_inclusion",
+    "monotone_weight",
     "project",
     "project_simplex",
     "projected_gradient",
