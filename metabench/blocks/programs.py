@@ -21,7 +21,7 @@ RIDGE = 0.5  # Q = W^T W + RIDGE I
 class _Program(Block):
     """argmin over C of 1/2 z^T Q z - z^T (Ux + b)."""
 
-    version = 2
+    version = 3
     citation = "Amos and Kolter (2017), OptNet, arXiv:1703.00443"
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:

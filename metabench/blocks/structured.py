@@ -22,7 +22,7 @@ DAMPING = 0.1  # gamma: the decay rate that makes the flow stable
 class MLPMonotoneDEQ(Block):
     """h + z*, z* = relu(Mz* + Ux + b), M = (1-m)I - W^T W + W - W^T: a unique equilibrium whatever W is."""
 
-    version = 2
+    version = 3
     citation = "Winston and Kolter (2020), Monotone operator equilibrium networks, arXiv:2006.08591"
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:

@@ -38,7 +38,7 @@ from metabench.layers.argmin import (
     sparsemax,
 )
 from metabench.layers.equilibrium import fixed_point
-from metabench.layers.fixed_point import Anderson, Broyden, FixedPointSolver, Newton, Picard
+from metabench.layers.fixed_point import AlternatingAnderson, Anderson, Broyden, FixedPointSolver, Newton, Picard
 from metabench.layers.ode import (
     Backprop,
     Bosh3,
@@ -61,6 +61,7 @@ from metabench.layers.stopping import Tolerance
 __all__ = [
     "Adjoint",
     "AffineSet",
+    "AlternatingAnderson",
     "Anderson",
     "Backprop",
     "Bosh3",
@@ -69,6 +70,7 @@ __all__ = [
     "Broyden",
     "CappedSimplex",
     "Checkpointed",
+    "Chord",
     "ContinuousAdjoint",
     "ConvexSet",
     "CvxLayer",
