@@ -38,7 +38,7 @@ from metabench.layers.argmin import (
     sparsemax,
 )
 from metabench.layers.equilibrium import fixed_point
-from metabench.layers.fixed_point import AlternatingAnderson, Anderson, Broyden, FixedPointSolver, Newton, Picard
+from metabench.layers.fixed_point import AlternatingAnderson, Anderson, Broyden, Chord, FixedPointSolver, Newton, Picard
 from metabench.layers.ode import (
     Backprop,
     Bosh3,

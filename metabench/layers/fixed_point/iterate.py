@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from metabench.layers.fixed_point.batch import Batch
 from metabench.layers.fixed_point.mapping import Mapping
-from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.fixed_point.solver import FixedPointSolver, Take
 from metabench.layers.record import SolveRecord
 from metabench.layers.stopping import Tolerance
 
@@ -26,6 +28,18 @@ class _Image:
     def __call__(self, z: Tensor) -> Tensor:
         self.calls += 1
         return self.mapping(z)[0]
+
+    def at(self, take: Take) -> Callable[[Tensor], Tensor] | None:
+        """The map of other samples, whose evaluations count here."""
+        if not self.mapping.narrows:
+            return None
+        others = self.mapping.narrow(take)
+
+        def image(z: Tensor) -> Tensor:
+            self.calls += 1
+            return others(z)[0]
+
+        return image
 
 
 @torch.no_grad()

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 __all__ = ["FixedPointSolver", "Map", "Take"]
 
-Map = Callable[[Tensor], Tensor]
 Take = Callable[[Tensor], Tensor]
+
+
+class Map(Protocol):
+    """The map as a solver sees it; evaluations are counted."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """The image of ``z``, of the same shape ``(..., dim)``."""
+        ...
+
+    def at(self, take: Take) -> Callable[[Tensor], Tensor] | None:
+        """The map of the samples that ``take`` picks, as often as it likes; None where that cannot be told.
+
+        ``take`` is given tensors ``(..., batch, k)``. None means that the map may close over per-sample tensors.
+        """
+        ...
 
 
 class FixedPointSolver(ABC):
