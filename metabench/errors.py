@@ -3,6 +3,7 @@
 __all__ = [
     "ArchitectureError",
     "ArgumentError",
+    "ConformanceError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
@@ -11,6 +12,7 @@ __all__ = [
     "OptionalDependencyError",
     "QueryError",
     "RunFolderError",
+    "SearcherError",
     "SolverError",
     "TableError",
     "UnknownNameError",
@@ -23,6 +25,10 @@ class MetabenchError(Exception):
 
 class ArgumentError(MetabenchError, ValueError):
     """An argument has the wrong type, shape or value."""
+
+
+class ConformanceError(MetabenchError, AssertionError):
+    """A component breaks the contract of its kind; raised by the kits of ``metabench.testing``."""
 
 
 class UnknownNameError(MetabenchError, LookupError):
@@ -58,6 +64,10 @@ class TableError(MetabenchError):
 
 class RunFolderError(MetabenchError):
     """A run folder belongs to another space, version or plan."""
+
+
+class SearcherError(MetabenchError, RuntimeError):
+    """A searcher broke the rules of ``ask`` and ``tell``."""
 
 
 class SolverError(MetabenchError, ArithmeticError):
