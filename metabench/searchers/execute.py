@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from metabench.errors import ArgumentError
+from metabench.errors import ArgumentError, OptionalDependencyError
 from metabench.searchers.objective import Objective
 from metabench.searchers.plan import Unit, open_objective
 
@@ -50,6 +50,7 @@ def execute(
 
     Raises:
         ArgumentError: if no Dask scheduler answers.
+        OptionalDependencyError: if a searcher's package is not installed.
     """
     work = _Work()
     named = [unit for unit in units if isinstance(unit.benchmark, str)]
@@ -92,6 +93,8 @@ class _Work:
         self.advance()
 
     def fail(self, unit: Unit, error: BaseException) -> None:
+        if isinstance(error, OptionalDependencyError):
+            raise error  # every run of this searcher would fail alike, and the user can help it
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         unit.write_failure(reason)
         self.failures[unit] = reason

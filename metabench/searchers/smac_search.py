@@ -27,7 +27,7 @@ class SmacSearch(Searcher):
     """
 
     slow = True
-    seconds_per_trial = 0.14
+    seconds_per_trial = 0.03
 
     def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:
         self._smac = SmacFacade(
