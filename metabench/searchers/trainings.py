@@ -23,7 +23,7 @@ class Trainings:
 
     Args:
         benchmark: trains what is not in the file.
-        path: the file; it is made when something is trained, if its folder is there.
+        path: the file, ``RUN/SPACE/TASK/trainings.jsonl``; it is made when something is trained, if there is a RUN.
     """
 
     def __init__(self, benchmark: Benchmark, path: Path) -> None:
@@ -54,7 +54,8 @@ class Trainings:
         ]
         for result in results:
             self._results[result.code, result.epoch, int(result.seed)] = result
-        if self._path.parent.is_dir():  # not so on a machine that does not share the folder
+        if self._path.parents[2].is_dir():  # not so on a machine that does not share the folder
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             lines = "".join(f"{json.dumps(encode_result(result), allow_nan=False)}\n" for result in results)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(lines)
