@@ -13,6 +13,7 @@ from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Resu
 
 if TYPE_CHECKING:
     from metabench.searchers.trainings import Trainings
+    from metabench.spaces import Architecture
 
 __all__ = ["Objective", "Standing", "replicate_mean"]
 
@@ -53,6 +54,7 @@ class Objective:
         self.best: tuple[float, float] | None = None
         self._results: dict[tuple[Any, int, int], Result] = {}
         self._names: dict[int, str] = {}
+        self._architectures: dict[int, Architecture] = {}
         self._columns: dict[tuple[int, int], list[list[float]]] = {}
         self._whole_table = self.known_optimum and isinstance(benchmark, Benchmark)
         self._trainings = trainings
@@ -111,12 +113,18 @@ class Objective:
             status = Status.DIVERGED
         else:
             status = Status.UNCONVERGED if unconverged > UNCONVERGED_LIMIT else Status.OK
-        fields: Any = (self.space.architecture(code).blocks, code, epoch, seed, *numbers, status)
+        fields: Any = (self._architecture(code).blocks, code, epoch, seed, *numbers, status)
         return Result(*fields, provenance=self.benchmark.provenance)
 
     def _missing(self, code: int, epoch: int, seed: int) -> Result:
-        blocks = tuple(self.space.architecture(code).blocks)
-        return Result(architecture=blocks, code=code, epoch=epoch, seed=seed, status=Status.MISSING, **_NOTHING)
+        return Result(
+            architecture=self._architecture(code).blocks,
+            code=code,
+            epoch=epoch,
+            seed=seed,
+            status=Status.MISSING,
+            **_NOTHING,
+        )
 
     def standing(self, result: Result) -> Standing:
         """How good the architecture of a training is: its seed means where the optimum is known, else this result."""
@@ -138,8 +146,14 @@ class Objective:
         """The architecture of a canonical code in words (``"mlp.deq,gated.ode"``)."""
         text = self._names.get(code)
         if text is None:
-            text = self._names[code] = str(self.space.architecture(code))
+            text = self._names[code] = str(self._architecture(code))
         return text
+
+    def _architecture(self, code: int) -> Architecture:
+        found = self._architectures.get(code)
+        if found is None:
+            found = self._architectures[code] = self.space.architecture(code)
+        return found
 
 
 def replicate_mean(scores: np.ndarray) -> np.ndarray:

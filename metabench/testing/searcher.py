@@ -146,7 +146,11 @@ class _Kit:
     def survives_failures(self) -> None:
         rows = range(len(make_toy_benchmark().space_definition.canonical_codes))
         everything = [(row, replicate) for row in rows for replicate in (0, 1, 2)]
-        some: dict[str, Any] = {"diverged": everything[::3], "missing": everything[1::5], "unconverged": everything[2::4]}
+        some: dict[str, Any] = {
+            "diverged": everything[::3],
+            "missing": everything[1::5],
+            "unconverged": everything[2::4],
+        }
         cases: dict[str, dict[str, Any]] = {
             "some failed results": some,
             "diverged results": {"diverged": everything[:-3]},
