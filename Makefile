@@ -60,6 +60,19 @@ wheel-check: install-test ## build the wheel and use it from an empty environmen
 table: install ## train what is missing of the small table, and pack it
 	$(BIN)/metabench build --space cells2-v1
 
+# Its peers have a throw-away environment of their own; the requirements are installed without dependencies.
+SEARCH_PEERS := .venv-search-peers
+$(SEARCH_PEERS)/installed: tests/benchmarks/search_peers.txt $(SETUP)
+	$(PYTHON) -m venv $(SEARCH_PEERS)
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt -e .
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/search_peers.txt
+	@touch $@
+
+.PHONY: bench-search
+bench-search: $(SEARCH_PEERS)/installed ## own cost of a trial: our searchers beside Optuna's and Syne Tune's
+	OMP_NUM_THREADS=1 $(SEARCH_PEERS)/bin/python tests/benchmarks/search_overhead.py
+
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
