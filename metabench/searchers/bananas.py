@@ -107,6 +107,7 @@ class Bananas(Searcher):
         predicted = self._encode(chosen) @ weights
         mean, deviation = predicted.mean(axis=1), predicted.std(axis=1, ddof=1)
         draws = mean + deviation * self._generator.standard_normal(len(chosen))
+        draws = np.round(draws, 9)  # so that the last digits of a machine's linear algebra decide nothing
         picks = [chosen[place] for place in np.argsort(draws, kind="stable")[-self._batch :]]
         for code in picks:
             self._new.take(code)

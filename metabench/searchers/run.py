@@ -91,8 +91,9 @@ def run_search(
     done = {unit: found for unit in units if (found := unit.read()) is not None}
     left = [unit for unit in units if unit not in done]
     seconds = sum(unit.maker.seconds_per_trial * trials for unit in left)
-    notes = _notes_on_plan(plan, len(names))
+    notes = _notes_on_plan(plan)
     if dry_run:
+        notes += _notes_on_trainings(plan)
         return SearchReport(folder, plan, notes=notes, estimated_seconds=seconds, dry_run=True)
 
     write_provenance(folder, command)
@@ -122,21 +123,25 @@ def run_search(
     )
 
 
-def _notes_on_plan(plan: dict[str, Any], searchers: int) -> list[str]:
+def _notes_on_plan(plan: dict[str, Any]) -> list[str]:
     trials = plan["trials"]
     notes = [
         f"{entry['id']}: {trials} trials are more than the {entry['architectures']} architectures of {entry['space']}."
         for entry in plan["benchmarks"]
         if trials > entry["architectures"]
     ]
-    notes += [
+    return notes + [
         f"{entry['id']}: no known optimum under kind {entry['kind']!r}; scores are reported, not regrets."
         for entry in plan["benchmarks"]
         if not entry["regret"]
     ]
-    return notes + [
-        f"{entry['id']}: up to {min(entry['architectures'], trials * searchers * plan['seeds']):,} architectures will "
-        f"be trained now, {len(entry['replicates'])} replicates each."
+
+
+def _notes_on_trainings(plan: dict[str, Any]) -> list[str]:
+    runs = len(plan["searchers"]) * plan["seeds"]
+    return [
+        f"{entry['id']}: up to {min(entry['architectures'], plan['trials'] * runs):,} architectures will be trained, "
+        f"{len(entry['replicates'])} replicates each."
         for entry in plan["benchmarks"]
         if entry["kind"] == "live"
     ]

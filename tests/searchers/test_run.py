@@ -346,7 +346,7 @@ def test_live_search_trains_reports_scores_and_never_trains_twice(tmp_path, monk
     arguments = {"trials": 3, "seeds": 1, "out": tmp_path / "run", "kind": "live", "workers": 1}
     plan = run_search(["random", "asha"], name, **arguments, dry_run=True)
     assert any("no known optimum under kind 'live'" in note for note in plan.notes)
-    assert any("up to 3 architectures will be trained now, 3 replicates each" in note for note in plan.notes)
+    assert any("up to 3 architectures will be trained, 3 replicates each" in note for note in plan.notes)
     report = run_search(["random", "asha"], name, **arguments)
     assert {row.searcher for row in report.rows} == {"random", "asha"}
     for row in report.rows:
