@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from metabench.spaces import Space
 
 __all__ = ["NewArchitectures", "neighbours_in"]
+
+_CHUNK = 1024
 
 # Listing neighbours costs more than all else in a trial, and every run on a space wants the same lists.
 _known: WeakKeyDictionary[Space, dict[int, list[int]]] = WeakKeyDictionary()
@@ -27,9 +29,8 @@ class NewArchitectures:
     """
 
     def __init__(self, space: Space, seeds: Sequence[int], generator: np.random.Generator) -> None:
-        self._codes: list[int] = generator.permutation(space.canonical_codes).tolist()
-        self._replicates: list[int] = generator.choice(list(seeds), size=len(self._codes)).tolist()
-        self._place = 0
+        codes = generator.permutation(space.canonical_codes)
+        self._pairs = _in_pairs(codes, generator.choice(list(seeds), size=len(codes)))
         self._taken: set[int] = set()
 
     def take(self, code: int) -> None:
@@ -42,14 +43,18 @@ class NewArchitectures:
 
     def draw(self) -> tuple[int, int] | None:
         """A code that was neither drawn nor taken, and a replicate; None if there is none left."""
-        while self._place < len(self._codes):
-            place = self._place
-            self._place += 1
-            code = self._codes[place]
-            if code not in self._taken:
-                self._taken.add(code)
-                return code, self._replicates[place]
+        for pair in self._pairs:
+            if pair[0] not in self._taken:
+                self._taken.add(pair[0])
+                return pair
         return None
+
+
+def _in_pairs(codes: np.ndarray, replicates: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Pairs of Python integers, made as they are needed: a space may have millions."""
+    for start in range(0, len(codes), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        yield from zip(codes[part].tolist(), replicates[part].tolist(), strict=True)
 
 
 def neighbours_in(space: Space) -> Callable[[int], list[int]]:
