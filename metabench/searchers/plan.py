@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -142,6 +144,7 @@ def make_plan(
                 "epochs": list(objective.epochs),
                 "replicates": list(objective.seeds),
                 "table": _identity(objective.benchmark.provenance),
+                "definition": _definition(objective.benchmark) if objective.benchmark.kind == "live" else None,
                 "regret": objective.known_optimum,
                 "best_val_score": None if objective.best is None else objective.best[0],
                 "best_test_score": None if objective.best is None else objective.best[1],
@@ -159,6 +162,14 @@ def _identity(provenance: Any) -> dict[str, Any]:
     plain = {key: value for key, value in sorted(provenance.items()) if isinstance(value, str | int | float | bool)}
     checksums = {key: value for key, value in plain.items() if "sha256" in key}
     return checksums or plain
+
+
+def _definition(benchmark: Benchmark) -> str:
+    """SHA-256 of all in a space and a task that decides what a training gives; the user may edit their own files."""
+    space, task = benchmark.space_definition.definition, benchmark.task
+    parts = [space.stages, space.blocks, space.width, task.dataset, task.parameters, task.splits, task.checksum]
+    text = json.dumps([*parts, asdict(task.protocol)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def default_folder(searchers: Sequence[str]) -> Path:

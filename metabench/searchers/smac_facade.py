@@ -55,7 +55,7 @@ class SmacFacade:
             ) from error
         logger = logging.getLogger("smac")
         if logger.level == logging.NOTSET:  # leave a level that the user chose
-            logger.setLevel(logging.CRITICAL)  # an exhausted space is told by an exception as well
+            logger.setLevel(logging.ERROR)
         self._value = TrialValue
         self._exhausted = (StopIteration, ConfigurationSpaceExhaustedException)
         self._worst_cost = 1.0

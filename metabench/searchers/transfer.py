@@ -33,8 +33,11 @@ def scores_on_other_tasks(benchmark: Benchmark, searcher: str) -> dict[str, np.n
     """
     space = benchmark.space_definition
     table = open_table(find_table(space.id))
-    if tuple(table.manifest["blocks"]) != tuple(space.blocks):
-        raise ArgumentError(f"{searcher}: the table of {space.id!r} has other blocks than this space; build it again.")
+    same = tuple(table.manifest["blocks"]) == tuple(space.blocks)
+    if not same or table.results.shape[1] != len(space.canonical_codes):
+        raise ArgumentError(
+            f"{searcher}: the table of {space.id!r} has other architectures than this space; build it again."
+        )
     own = getattr(benchmark.task, "id", None)
     column = TRAINING_METRICS.index("val_score")
     found = {

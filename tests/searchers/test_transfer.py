@@ -72,7 +72,7 @@ def test_a_table_of_other_blocks_or_none_is_refused(three_tasks, tmp_path):
     path = tmp_path / "surrogates" / "toy-v1" / "table" / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "blocks": ["skip", "z"]}))
-    with pytest.raises(ArgumentError, match="other blocks"):
+    with pytest.raises(ArgumentError, match="other architectures"):
         scores_on_other_tasks(three_tasks[0], "x")
     path.unlink()
     with pytest.raises(TableError, match="no table"):
