@@ -1,4 +1,8 @@
-"""Builds SMAC's facades for ask and tell: no files, no threads, no questions, and its own defaults otherwise."""
+"""Builds SMAC's facades for ask and tell: no files, no threads, no questions, and its own defaults otherwise.
+
+Two faults of SMAC 2.4.1 are mended here: its trees allocate two million nodes each, and its acquisition maximizer depends
+on Python's hash of strings.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +95,16 @@ class SmacFacade:
             # By default SMAC gives up after 16 repeated proposals in a row, long before a small space is exhausted.
             retries = min(_MOST_RETRIES, 20 * space.size)
             selector = maker.get_config_selector(scenario, retries=retries)
-            self.facade = maker(scenario, model=model, config_selector=selector, logging_level=False, overwrite=True)
+            maximizer = maker.get_acquisition_maximizer(scenario)
+            _start_in_order(maximizer._local_search)
+            self.facade = maker(
+                scenario,
+                model=model,
+                acquisition_maximizer=maximizer,
+                config_selector=selector,
+                logging_level=False,
+                overwrite=True,
+            )
 
     def ask(self) -> Any:
         """SMAC's next trial: ``config``, and ``budget`` of a multi-fidelity facade.
@@ -110,3 +123,17 @@ class SmacFacade:
         self._worst_cost = max(self._worst_cost, cost)
         seconds = seconds if seconds > 0 else 0.0  # also when it is NaN
         self.facade.tell(info, self._value(cost=cost, time=seconds), save=False)
+
+
+def _start_in_order(local_search: Any) -> None:
+    """Makes the local search of the acquisition function start from its points in an order of their own.
+
+    SMAC 2.4.1 takes them out of a set, whose order follows Python's hash of strings: equal seeds would give other
+    searches in every process.
+    """
+    starts_of = local_search._get_init_points_from_previous_configs
+
+    def ordered(*args: Any, **kwargs: Any) -> list[Any]:
+        return sorted(starts_of(*args, **kwargs), key=lambda config: tuple(config.get_array()))
+
+    local_search._get_init_points_from_previous_configs = ordered

@@ -19,7 +19,7 @@ __all__ = ["SmacSearch"]
 class SmacSearch(Searcher):
     """The facade's defaults, but ``deterministic=True`` (one trial an architecture) and a forest on one core.
 
-    SMAC knows configurations, not canonical architectures, so two that differ only by where a skip stands may both be
+    Two things are mended that change no setting: see :mod:`metabench.searchers.smac_facade`. SMAC knows configurations, not canonical architectures, so two that differ only by where a skip stands may both be
     asked for.
 
     Reference:
