@@ -1,7 +1,7 @@
 """Builds SMAC's facades for ask and tell: no files, no threads, no questions, and its own defaults otherwise.
 
-Two faults of SMAC 2.4.1 are mended here: its trees allocate two million nodes each, and its acquisition maximizer depends
-on Python's hash of strings.
+Two faults of SMAC 2.4.1 are mended here: its trees allocate two million nodes each, and its acquisition maximizer
+depends on Python's hash of strings.
 """
 
 from __future__ import annotations

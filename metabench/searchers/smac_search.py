@@ -19,8 +19,8 @@ __all__ = ["SmacSearch"]
 class SmacSearch(Searcher):
     """The facade's defaults, but ``deterministic=True`` (one trial an architecture) and a forest on one core.
 
-    Two things are mended that change no setting: see :mod:`metabench.searchers.smac_facade`. SMAC knows configurations, not canonical architectures, so two that differ only by where a skip stands may both be
-    asked for.
+    Two faults are mended that change no setting, see :mod:`metabench.searchers.smac_facade`. SMAC knows configurations,
+    not canonical architectures, so two that differ only by where a skip stands may both be asked for.
 
     Reference:
         Lindauer et al. (2022), SMAC3: a versatile Bayesian optimization package, JMLR 23, arXiv:2109.09831.
