@@ -1,12 +1,13 @@
 """Conformance kits: what a component has to do to take part, checked by one call each.
 
 A plug-in's own test suite calls the kit of its kind. Each raises :class:`metabench.errors.ConformanceError` at the
-first property that does not hold, naming the component and the property, and returns None otherwise.
+first property that does not hold, naming the component and the property, and returns None otherwise. Kits of layers
+and blocks load torch when they are first asked for.
 
 Example:
-    >>> from metabench.testing import check_searcher
-    >>> from metabench.searchers.random_search import RandomSearch
-    >>> check_searcher(RandomSearch)
+    >>> from metabench.testing import check_fixed_point_solver
+    >>> from metabench.layers import Anderson
+    >>> check_fixed_point_solver(Anderson())
 """
 
 from __future__ import annotations
@@ -15,11 +16,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metabench.testing.adjoint import check_adjoint
+    from metabench.testing.block import check_block
+    from metabench.testing.convex_set import check_convex_set
+    from metabench.testing.fixed_point import check_fixed_point_solver
+    from metabench.testing.ode import check_ode_solver
     from metabench.testing.searcher import check_searcher
 
-__all__ = ["check_searcher"]
+__all__ = [
+    "check_adjoint",
+    "check_block",
+    "check_convex_set",
+    "check_fixed_point_solver",
+    "check_ode_solver",
+    "check_searcher",
+]
 
-_LAZY = {"check_searcher": "searcher"}
+_LAZY = {
+    "check_adjoint": "adjoint",
+    "check_block": "block",
+    "check_convex_set": "convex_set",
+    "check_fixed_point_solver": "fixed_point",
+    "check_ode_solver": "ode",
+    "check_searcher": "searcher",
+}
 
 
 def __getattr__(name: str) -> Any:
