@@ -41,8 +41,8 @@ def scores_on_other_tasks(benchmark: Benchmark, searcher: str) -> dict[str, np.n
     own = getattr(benchmark.task, "id", None)
     column = TRAINING_METRICS.index("val_score")
     found = {
-        task: replicate_mean(np.array(table.results[index, :, :, -1, column], dtype=float).T)
-        for index, task in enumerate(table.manifest["tasks"])
+        task: replicate_mean(np.array(table.results[index, :, :, len(about["epochs"]) - 1, column], dtype=float).T)
+        for index, (task, about) in enumerate(table.manifest["tasks"].items())
         if task != own
     }
     found = {task: scores for task, scores in found.items() if np.isfinite(scores).any()}

@@ -18,15 +18,24 @@ def write_table(folder, benchmarks):
     """A packed table of the benchmarks' tasks, where :func:`find_table` looks first."""
     place = folder / "surrogates" / benchmarks[0].space_definition.id / "table"
     place.mkdir(parents=True)
-    files = {}
+    files, checksums = {}, [{} for _ in benchmarks]
     arrays = zip(*(benchmark._source.arrays for benchmark in benchmarks), strict=True)
     for name, parts in zip(("results.npy", "seconds.npy", "costs.npy"), arrays, strict=True):
         np.save(place / name, np.stack(parts))
+        for checksum, part in zip(checksums, parts, strict=True):
+            checksum[name] = hashlib.sha256(np.ascontiguousarray(part)).hexdigest()
         data = (place / name).read_bytes()
         files[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "tasks": [benchmark.task.id for benchmark in benchmarks],
+        "tasks": {
+            benchmark.task.id: {
+                "epochs": list(benchmark.epochs),
+                "seeds": list(benchmark.seeds),
+                "sha256": checksum,
+            }
+            for benchmark, checksum in zip(benchmarks, checksums, strict=True)
+        },
         "seeds": list(benchmarks[0].seeds),
         "blocks": list(benchmarks[0].space_definition.blocks),
         "files": files,
@@ -53,6 +62,22 @@ def test_the_own_task_is_left_out_and_replicates_are_averaged(three_tasks):
         np.testing.assert_allclose(found[task.task.id], Objective(task)._scores[:, 0])
     assert np.isnan(found["task3-v1"][9])  # all three replicates are missing
     assert np.isfinite(found["task1-v1"][[1, 9]]).all()
+
+
+def test_the_last_epoch_of_a_task_with_fewer_than_others(tmp_path, monkeypatch):
+    """The epochs' axis is as long as the longest task's; the rest is NaN."""
+    monkeypatch.chdir(tmp_path)
+    long, short = make_toy_benchmark("long-v1"), make_toy_benchmark("short-v1", seed=1, epochs=(1, 3))
+    results, seconds, costs = short._source.arrays
+    wanted = results[:, :, 1, 1].astype(float).mean(axis=1)
+    padding = [(0, 0), (0, 0), (0, 1)]
+    short._source.arrays = (
+        np.pad(results, [*padding, (0, 0)], constant_values=np.nan),
+        np.pad(seconds, padding, constant_values=np.nan),
+        costs,
+    )
+    write_table(tmp_path, [long, short])
+    np.testing.assert_allclose(scores_on_other_tasks(long, "x")["short-v1"], wanted, rtol=1e-6)
 
 
 def test_a_search_by_portfolio_on_all_tasks(three_tasks, tmp_path):
