@@ -76,6 +76,19 @@ bench-layers: install-peers ## compare the layers with their peers, and write th
 	$(PEERS)/bin/python tests/benchmarks/layers.py --page
 	$(PEERS)/bin/python tests/benchmarks/layers_figure.py
 
-clean: ## remove what builds and tests leave; .venv, .venv-peers and runs stay
+# The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
+SEARCH_PEERS := .venv-search-peers
+$(SEARCH_PEERS)/installed: tests/benchmarks/search_peers.txt $(SETUP)
+	$(PYTHON) -m venv $(SEARCH_PEERS)
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt -e .
+	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/search_peers.txt
+	@touch $@
+
+.PHONY: bench-search
+bench-search: $(SEARCH_PEERS)/installed ## own cost of a trial: our searchers beside Optuna's and Syne Tune's
+	OMP_NUM_THREADS=1 $(SEARCH_PEERS)/bin/python tests/benchmarks/search_overhead.py
+
+clean: ## remove what builds and tests leave; virtual environments and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -not -path './$(SEARCH_PEERS)/*' -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ __all__ = [
     "OptionalDependencyError",
     "QueryError",
     "RunFolderError",
+    "SearcherError",
     "SolverError",
     "TableError",
     "UnknownNameError",
@@ -63,6 +64,10 @@ class TableError(MetabenchError):
 
 class RunFolderError(MetabenchError):
     """A run folder belongs to another space, version or plan."""
+
+
+class SearcherError(MetabenchError, RuntimeError):
+    """A searcher broke the rules of ``ask`` and ``tell``."""
 
 
 class SolverError(MetabenchError, ArithmeticError):

@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``metabench``; the process's own if None.
 
     Returns:
-        Exit code: 0, 2 for a user's mistake, 130 for an interruption, 141 for a reader that went away.
+        Exit code: 0, 1 if some of the work failed, 2 for a user's mistake, 130 for an interruption, 141 for a reader
+        that went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -85,8 +86,7 @@ def _dispatch(arguments: list[str]) -> int:
         options = parse(module.Options, rest, command)
     except HelpShown:
         return 0
-    module.run(options)
-    return 0
+    return module.run(options) or 0
 
 
 def _help() -> str:

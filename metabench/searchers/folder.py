@@ -1,20 +1,34 @@
-"""A run folder: ``run.json`` (the plan) and one JSONL of trials a finished run, written by atomic rename."""
+"""A run folder, as ``README.md`` beside this file describes it; every file is written by atomic rename."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import platform
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from metabench.errors import RunFolderError
 
-__all__ = ["open_folder", "read_trials", "trials_path", "write_atomically", "write_trials"]
+__all__ = [
+    "clear_failure",
+    "open_folder",
+    "read_trials",
+    "trials_path",
+    "write_atomically",
+    "write_failure",
+    "write_provenance",
+    "write_trials",
+]
 
 _PLAN = "run.json"
+_PROVENANCE = "provenance.json"
+_PACKAGES = ("metabench", "ConfigSpace", "lightgbm", "numpy", "optuna", "scipy", "smac", "torch")
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +71,42 @@ def trials_path(folder: Path, benchmark: str, searcher: str, seed: int) -> Path:
     """Where the trials of one run are, for example ``cells2-v1/mnist1d-v1/smac/seed-003.jsonl``."""
     parts = [re.sub(r"[^\w.-]+", "_", part).lstrip(".") or "_" for part in (*benchmark.split("/"), searcher)]
     return folder.joinpath(*parts, f"seed-{seed:03d}.jsonl")
+
+
+def write_provenance(folder: Path, command: str | None) -> None:
+    """Writes who made a folder, unless that is written already."""
+    path = folder / _PROVENANCE
+    if path.exists():
+        return
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    provenance = {
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": packages,
+    }
+    write_atomically(path, json.dumps(provenance, indent=2) + "\n")
+
+
+def _failure_path(trials: Path) -> Path:
+    return trials.with_suffix(".failed.json")
+
+
+def write_failure(trials: Path, **values: Any) -> None:
+    """Marks the run whose trials would be in a file as failed."""
+    trials.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(_failure_path(trials), json.dumps(values) + "\n")
+
+
+def clear_failure(trials: Path) -> None:
+    """Takes the mark of an earlier failure away."""
+    _failure_path(trials).unlink(missing_ok=True)
 
 
 def write_trials(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:

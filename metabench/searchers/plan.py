@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from metabench.errors import ArgumentError
 from metabench.searchers import SEARCHERS
-from metabench.searchers.folder import read_trials, trials_path, write_trials
+from metabench.searchers.folder import clear_failure, read_trials, trials_path, write_failure, write_trials
 from metabench.searchers.loop import run_loop
 from metabench.searchers.objective import Objective
+from metabench.searchers.settings import Settings
+from metabench.searchers.trainings import Trainings
 from metabench.seeding import derive
 
 if TYPE_CHECKING:
@@ -36,8 +40,9 @@ class Unit:
         task: the benchmark's id.
         kind: of the benchmark.
         seed: number of the run, from 0.
-        trials: at most so many.
-        folder: the run folder.
+        trials: budget in full trainings.
+        folder: the run folder, absolute.
+        settings: of the search.
     """
 
     searcher: str
@@ -48,6 +53,7 @@ class Unit:
     seed: int
     trials: int
     folder: Path
+    settings: Settings
 
     @property
     def path(self) -> Path:
@@ -59,27 +65,38 @@ class Unit:
         return read_trials(self.path)
 
     def run(self, objective: Objective) -> list[dict[str, Any]]:
-        """Searches and writes the trials."""
-        benchmark = objective.benchmark
+        """Searches; nothing is written but the trainings of a live benchmark."""
+        extra = {"others": objective.other_tasks(self.searcher)} if self.maker.needs_other_tasks else {}
         searcher = self.maker(
             objective.space,
-            epochs=tuple(benchmark.epochs),
-            seeds=tuple(benchmark.seeds),
+            epochs=objective.epochs,
+            seeds=self.settings.replicates_of(objective.seeds, self.seed),
             seed=derive("search", self.searcher, self.task, self.seed),
             trials=self.trials,
+            **extra,
         )
-        trials = run_loop(searcher, objective, self.trials)
+        return run_loop(searcher, objective, self.trials, self.settings)
+
+    def write(self, trials: Sequence[dict[str, Any]]) -> None:
+        """Writes its trials, which marks it as finished."""
         write_trials(self.path, trials)
-        return trials
+        clear_failure(self.path)
+
+    def write_failure(self, error: str) -> None:
+        """Marks it as failed, with a reason in one line."""
+        write_failure(self.path, searcher=self.searcher, task=self.task, seed=self.seed, error=error)
 
 
-def open_objective(benchmark: str | Benchmark, kind: str) -> Objective:
-    """Opens a benchmark by its id (or takes one that is open) for searches."""
+def open_objective(benchmark: str | Benchmark, kind: str, folder: Path) -> Objective:
+    """Opens a benchmark by its id (or takes one that is open) for the searches of a run folder."""
     if isinstance(benchmark, str):
         from metabench.tables import open_benchmark
 
         benchmark = open_benchmark(benchmark, kind=kind)  # type: ignore[arg-type]  # it checks the kind
-    return Objective(benchmark)
+    if benchmark.kind != "live":
+        return Objective(benchmark)
+    place = trials_path(folder, benchmark.id, "searcher", 0).parents[1]
+    return Objective(benchmark, Trainings(benchmark, place / "trainings.jsonl"))
 
 
 def check_arguments(
@@ -106,7 +123,7 @@ def check_arguments(
 
 
 def make_plan(
-    searchers: Sequence[str], benchmarks: Sequence[Benchmark], kind: str, trials: int, seeds: int
+    searchers: Sequence[str], objectives: Sequence[Objective], kind: str, trials: int, seeds: int, settings: Settings
 ) -> dict[str, Any]:
     """The content of ``run.json``: two runs of an equal plan give equal trials."""
     try:
@@ -120,17 +137,23 @@ def make_plan(
         "searchers": list(searchers),
         "benchmarks": [
             {
-                "id": benchmark.id,
-                "space": benchmark.space_definition.id,
-                "architectures": len(benchmark.space_definition.canonical_codes),
-                "epochs": [int(epoch) for epoch in benchmark.epochs],
-                "replicates": [int(seed) for seed in benchmark.seeds],
-                "table": _identity(benchmark.provenance),
+                "id": objective.benchmark.id,
+                "kind": objective.benchmark.kind,
+                "space": objective.space.id,
+                "architectures": len(objective.space.canonical_codes),
+                "epochs": list(objective.epochs),
+                "replicates": list(objective.seeds),
+                "table": _identity(objective.benchmark.provenance),
+                "definition": _definition(objective.benchmark) if objective.benchmark.kind == "live" else None,
+                "regret": objective.known_optimum,
+                "best_val_score": None if objective.best is None else objective.best[0],
+                "best_test_score": None if objective.best is None else objective.best[1],
             }
-            for benchmark in benchmarks
+            for objective in objectives
         ],
         "trials": trials,
         "seeds": seeds,
+        "settings": asdict(settings),
     }
 
 
@@ -139,6 +162,14 @@ def _identity(provenance: Any) -> dict[str, Any]:
     plain = {key: value for key, value in sorted(provenance.items()) if isinstance(value, str | int | float | bool)}
     checksums = {key: value for key, value in plain.items() if "sha256" in key}
     return checksums or plain
+
+
+def _definition(benchmark: Benchmark) -> str:
+    """SHA-256 of all in a space and a task that decides what a training gives; the user may edit their own files."""
+    space, task = benchmark.space_definition.definition, benchmark.task
+    parts = [space.stages, space.blocks, space.width, task.dataset, task.parameters, task.splits, task.checksum]
+    text = json.dumps([*parts, asdict(task.protocol)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def default_folder(searchers: Sequence[str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from metabench.searchers.sampling import NewArchitectures
 from metabench.searchers.searcher import Searcher, Trial
 from metabench.seeding import numpy_generator
 from metabench.tables.result import Result
@@ -25,18 +26,17 @@ class RandomSearch(Searcher):
     seconds_per_trial = 1e-5
 
     def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:
-        generator = numpy_generator("random", seed)
-        self._codes = generator.permutation(space.canonical_codes)
-        self._replicates = generator.choice(list(seeds), size=len(self._codes))
+        self._new = NewArchitectures(space, seeds, numpy_generator("random", seed))
         self._epoch = epochs[-1]
         self._asked = 0
 
     def ask(self) -> Trial:
-        number = self._asked
-        if number >= len(self._codes):
+        drawn = self._new.draw()
+        if drawn is None:
             raise StopIteration
+        number = self._asked
         self._asked += 1
-        return Trial(number, int(self._codes[number]), self._epoch, int(self._replicates[number]))
+        return Trial(number, drawn[0], self._epoch, drawn[1])
 
     def tell(self, trial: Trial, result: Result) -> None:
         pass

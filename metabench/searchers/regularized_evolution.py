@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
+from metabench.searchers.sampling import neighbours_in
 from metabench.searchers.searcher import Searcher, Trial, score
 from metabench.seeding import numpy_generator
 from metabench.tables.result import Result
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from metabench.spaces import Space
 
 __all__ = ["RegularizedEvolution", "scaled_sizes"]
-
-# Listing neighbours costs more than all else in a trial, and every run on a space wants the same lists.
-_known_neighbours: WeakKeyDictionary[Space, dict[int, list[int]]] = WeakKeyDictionary()
 
 
 def scaled_sizes(trials: int) -> tuple[int, int]:
@@ -71,8 +68,7 @@ class RegularizedEvolution(Searcher):
         self._tournament = tournament or default_tournament
         self._generator = numpy_generator("regularized-evolution", seed)
         self._replicates = [int(replicate) for replicate in seeds]
-        self._space = space
-        self._neighbours = _known_neighbours.setdefault(space, {})
+        self._neighbours = neighbours_in(space)
         self._epoch = epochs[-1]
         codes = space.canonical_codes
         first = self._generator.choice(codes, size=self._size, replace=len(codes) < self._size)
@@ -91,9 +87,7 @@ class RegularizedEvolution(Searcher):
             members = self._members or [(0.0, self._last)]
             count = len(members)
             parent = max([members[int(draw * count)] for draw in draws[2:]], key=_score_of)[1]
-            neighbours = self._neighbours.get(parent)
-            if neighbours is None:
-                neighbours = self._neighbours[parent] = self._space.neighbours(parent).tolist()
+            neighbours = self._neighbours(parent)
             code = neighbours[int(draws[0] * len(neighbours))] if neighbours else parent
         self._last = code
         return Trial(number, code, self._epoch, self._replicates[int(draws[1] * len(self._replicates))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,11 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from metabench.analysis.statistics import Quartiles, held_curves, quartiles, regret_at
+from metabench.analysis.statistics import Quartiles, quartiles, step_values
 
 __all__ = ["CHECKPOINTS", "Incumbent", "LeaderboardRow", "SearchReport", "leaderboard", "list_incumbents"]
 
 CHECKPOINTS = (25, 50, 100)
+
+_ROUNDING = 1e-9  # of evaluations, which are sums of fractions
+_KEYS = {  # of a row -> of a trial's line
+    "val_regret": "val_regret",
+    "test_regret": "test_regret",
+    "val_score": "incumbent_val_score",
+    "test_score": "incumbent_test_score",
+}
 
 Runs = Mapping[tuple[str, str], Mapping[int, Sequence[Mapping[str, Any]]]]
 
@@ -25,11 +34,13 @@ class LeaderboardRow:
     Attributes:
         searcher: its registered name.
         task: id of the benchmark (``"cells2-v1/mnist1d-v1"``).
-        evaluations: most trials that a run had.
-        val_regret: number of trials -> quartiles over runs of the incumbent's validation regret (seed mean, last
-            epoch). The numbers are 25, 50 and 100 as far as the budget goes, and the last one. A run that ended early
-            holds its last regret.
+        evaluations: full trainings that the longest run spent, rounded up.
+        val_regret: number of full trainings -> quartiles over runs of the incumbent's validation regret (seed mean,
+            last epoch). The numbers are 25, 50 and 100 as far as the budget goes, and the last one. A run that ended
+            early holds its last regret. All None where the optimum is not known.
         test_regret: the same for the test score.
+        val_score: the same for the incumbent's validation score itself.
+        test_score: the same for its test score.
         simulated_seconds: median over runs of the recorded training cost of all trials.
         overhead_seconds: median over runs of the searcher's own time.
         runs: finished runs.
@@ -43,11 +54,16 @@ class LeaderboardRow:
     simulated_seconds: float
     overhead_seconds: float
     runs: int
+    val_score: dict[int, Quartiles] = field(default_factory=dict)
+    test_score: dict[int, Quartiles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The architecture that one run ended with; regrets are None if every training of the run failed."""
+    """The architecture that one run ended with.
+
+    Regrets are None if every training of the run failed or the optimum is not known; scores only in the first case.
+    """
 
     searcher: str
     task: str
@@ -56,6 +72,8 @@ class Incumbent:
     architecture: str | None
     val_regret: float | None
     test_regret: float | None
+    val_score: float | None = None
+    test_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +83,11 @@ class SearchReport:
     Attributes:
         folder: the run folder (not made by a dry run).
         plan: what ``run.json`` holds.
-        rows: leaderboard, by task in the order given, then by median test regret at the end, best first.
+        rows: leaderboard, by task in the order given, then by median test regret (else score) at the end, best first.
         figures: PNG files.
         incumbents: one a run.
         notes: what a reader should know: runs that ended early, runs that failed.
+        failed: runs that raised; the next call with this folder tries them again.
         estimated_seconds: the searchers' own cost of the runs that were not finished before, on one core.
         dry_run: nothing was run or written.
     """
@@ -79,6 +98,7 @@ class SearchReport:
     figures: list[Path] = field(default_factory=list)
     incumbents: list[Incumbent] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: int = 0
     estimated_seconds: float = 0.0
     dry_run: bool = False
 
@@ -88,7 +108,7 @@ class SearchReport:
         values["folder"] = str(self.folder)
         values["figures"] = [str(path) for path in self.figures]
         for row in values["rows"]:
-            for key in ("val_regret", "test_regret"):
+            for key in _KEYS:
                 row[key] = {str(number): found._asdict() for number, found in row[key].items()}
         return values
 
@@ -100,22 +120,16 @@ def leaderboard(runs: Runs, trials: int) -> list[LeaderboardRow]:
         finished = [run for run in by_seed.values() if run]
         if not finished:
             continue
-        evaluations = max(len(run) for run in finished)
-        numbers = sorted({number for number in CHECKPOINTS if number <= trials} | {trials})
-        regrets: dict[str, dict[int, Quartiles]] = {}
-        for key in ("val_regret", "test_regret"):
-            curves = held_curves([_column(run, key) for run in finished], trials)
-            regrets[key] = {number: quartiles(regret_at(curves, number)) for number in numbers}
+        spent = [_column(run, "evaluations") for run in finished]
         rows.append(
             LeaderboardRow(
                 searcher=searcher,
                 task=task,
-                evaluations=evaluations,
-                val_regret=regrets["val_regret"],
-                test_regret=regrets["test_regret"],
+                evaluations=math.ceil(max(curve[-1] for curve in spent) - _ROUNDING),
                 simulated_seconds=float(np.median([run[-1]["simulated_seconds"] for run in finished])),
                 overhead_seconds=float(np.median([run[-1]["overhead_seconds"] for run in finished])),
                 runs=len(finished),
+                **{key: _at_checkpoints(finished, column, spent, trials) for key, column in _KEYS.items()},
             )
         )
     order = list(dict.fromkeys(row.task for row in rows))
@@ -127,10 +141,10 @@ def list_incumbents(runs: Runs, name: Mapping[str, Any]) -> list[Incumbent]:
     found = []
     for (searcher, task), by_seed in runs.items():
         for seed, run in by_seed.items():
-            last = run[-1] if run else {"incumbent": None, "val_regret": None, "test_regret": None}
-            code = last["incumbent"]
+            last = run[-1] if run else {}
+            code = last.get("incumbent")
             words = None if code is None else name[task](code)
-            found.append(Incumbent(searcher, task, seed, code, words, last["val_regret"], last["test_regret"]))
+            found.append(Incumbent(searcher, task, seed, code, words, *map(last.get, _KEYS.values())))
     return found
 
 
@@ -138,6 +152,17 @@ def _column(run: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
     return np.array([np.nan if trial[key] is None else trial[key] for trial in run], dtype=float)
 
 
+def _at_checkpoints(
+    runs: Sequence[Sequence[Mapping[str, Any]]], column: str, spent: Sequence[np.ndarray], trials: int
+) -> dict[int, Quartiles]:
+    numbers = sorted({number for number in CHECKPOINTS if number <= trials} | {trials})
+    grid = np.array(numbers) + _ROUNDING
+    values = np.array([step_values(x, _column(run, column), grid) for x, run in zip(spent, runs, strict=True)])
+    return {number: quartiles(values[:, place]) for place, number in enumerate(numbers)}
+
+
 def _last_median(row: LeaderboardRow) -> float:
-    median = row.test_regret[max(row.test_regret)].median
-    return np.inf if median is None else median
+    regret, score = row.test_regret[max(row.test_regret)].median, row.test_score[max(row.test_score)].median
+    if regret is not None:
+        return regret
+    return np.inf if score is None else -score

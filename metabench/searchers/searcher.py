@@ -27,7 +27,8 @@ class Trial:
     Attributes:
         number: counts from 0 in the order of asking.
         config: canonical integer code, or a configuration where a space has no finite code.
-        epoch: fidelity, one of the benchmark's epochs.
+        epoch: fidelity, one of the benchmark's epochs. A trial of the same config and seed as an earlier one at a
+            higher epoch goes on from its checkpoint.
         seed: replicate, one of the benchmark's seeds.
     """
 
@@ -40,13 +41,20 @@ class Trial:
 class Searcher(ABC):
     """A search strategy; it never sees test scores' regret, other searchers, or global random state.
 
+    What it does must follow from its arguments and from what it was asked and told, in that order: then a search is
+    the same on every machine, and :func:`metabench.searchers.journal.replay` restores its state from a file.
+
     Class attributes:
         slow: whether one trial costs milliseconds or more; slow searchers run in processes of their own.
         seconds_per_trial: rough own cost of one trial (seconds), for ``--dry-run``.
+        needs_other_tasks: whether it learns from other tasks of the same space. Its constructor then takes ``others``,
+            seed-mean validation scores at the last epoch, task -> (n_architectures,) in the order of
+            ``space.canonical_codes``, NaN where unknown; the task to search is never among them.
     """
 
     slow: ClassVar[bool] = False
     seconds_per_trial: ClassVar[float] = 5e-5
+    needs_other_tasks: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:
@@ -57,20 +65,23 @@ class Searcher(ABC):
             epochs: the fidelities that may be asked for, ascending.
             seeds: the replicates that may be asked for.
             seed: of every random choice of this searcher.
-            trials: how many trials the search will have.
+            trials: budget in full trainings, to the last epoch; a searcher need not heed it.
         """
 
     @abstractmethod
-    def ask(self) -> Trial:
-        """The next trial.
+    def ask(self) -> Trial | None:
+        """The next trial, or None if the result of one that is still running must be told first.
 
         Raises:
-            StopIteration: if the space is exhausted.
+            StopIteration: if nothing is left to ask, whatever may still be told.
         """
 
     @abstractmethod
     def tell(self, trial: Trial, result: Result) -> None:
-        """Takes in what became of a trial; ``result.status`` may be ``diverged`` or ``missing``, its scores NaN."""
+        """Takes in what became of a trial; ``result.status`` may be ``diverged`` or ``missing``, its scores NaN.
+
+        With several workers trials are told in the order in which they finish, each once.
+        """
 
 
 def score(result: Result) -> float | None:

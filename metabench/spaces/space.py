@@ -38,6 +38,7 @@ class Space:
         self.size = len(self.blocks) ** self.stages
         self._digit = {name: i for i, name in enumerate(self.blocks)}
         self._weights = len(self.blocks) ** np.arange(self.stages - 1, -1, -1)
+        self._place_values = self._weights.tolist()  # Python's integers are quicker one by one
 
     def __repr__(self) -> str:
         return f"Space({self.id!r}, {len(self.canonical_codes)} architectures, {self.stages} stages)"
@@ -74,7 +75,7 @@ class Space:
     def architecture(self, code: int) -> Architecture:
         """The architecture of a code."""
         code = self.canonical(code)
-        return Architecture(tuple(self.blocks[code // int(w) % len(self.blocks)] for w in self._weights))
+        return Architecture(tuple([self.blocks[code // w % len(self.blocks)] for w in self._place_values]))
 
     def code(self, architecture: Any) -> int:
         """The canonical code of anything that names an architecture of this space.
@@ -141,19 +142,20 @@ class Space:
         Replacing a skip by a block may put the block anywhere among the others, since the skips' places do not matter.
         The relation is symmetric.
         """
-        blocks = self.architecture(code).blocks
-        n, found = len(blocks), set[int]()
-        real = [name for name in self.blocks if name != SKIP]
-        for i in range(n):
-            found.update(self.code(Architecture((*blocks[:i], name, *blocks[i + 1 :]))) for name in real)
-            if SKIP in self._digit:
-                found.add(self.code(Architecture((*blocks[:i], *blocks[i + 1 :]))))
-        if n < self.stages:
-            found.update(
-                self.code(Architecture((*blocks[:i], name, *blocks[i:]))) for i in range(n + 1) for name in real
-            )
-        found.discard(self.canonical(code))
-        return np.array(sorted(found), dtype=np.int64)
+        code, base = self.canonical(code), len(self.blocks)
+        digits = [code // weight % base for weight in self._place_values]
+        found = [
+            code + (other - own) * weight
+            for own, weight in zip(digits, self._place_values, strict=True)
+            for other in range(base)
+        ]
+        if SKIP in self._digit and digits[-1] == 0:  # room for a block before any other: those behind move on by one
+            head = 0
+            for own, weight in zip(digits, self._place_values, strict=True):
+                found += [head + other * weight + (code - head) // base for other in range(1, base)]
+                head += own * weight
+        near = np.unique(self._canonical[found])
+        return near[near != code]
 
     def configuration_space(self, seed: int | None = None) -> ConfigurationSpace:
         """The space as a ConfigSpace of categorical hyperparameters ``stage1`` ... with equal weights."""

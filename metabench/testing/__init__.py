@@ -1,8 +1,8 @@
 """Conformance kits: what a component has to do to take part, checked by one call each.
 
 A plug-in's own test suite calls the kit of its kind. Each raises :class:`metabench.errors.ConformanceError` at the
-first property that does not hold, naming the component and the property, and returns None otherwise. A kit loads torch
-when it is first asked for.
+first property that does not hold, naming the component and the property, and returns None otherwise. Kits of layers
+and blocks load torch when they are first asked for.
 
 Example:
     >>> from metabench.testing import check_fixed_point_solver
@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from metabench.testing.convex_set import check_convex_set
     from metabench.testing.fixed_point import check_fixed_point_solver
     from metabench.testing.ode import check_ode_solver
+    from metabench.testing.searcher import check_searcher
 
-__all__ = ["check_adjoint", "check_block", "check_convex_set", "check_fixed_point_solver", "check_ode_solver"]
+__all__ = [
+    "check_adjoint",
+    "check_block",
+    "check_convex_set",
+    "check_fixed_point_solver",
+    "check_ode_solver",
+    "check_searcher",
+]
 
 _LAZY = {
     "check_adjoint": "adjoint",
@@ -30,6 +38,7 @@ _LAZY = {
     "check_convex_set": "convex_set",
     "check_fixed_point_solver": "fixed_point",
     "check_ode_solver": "ode",
+    "check_searcher": "searcher",
 }
 
 

@@ -10,7 +10,7 @@ import metabench.searchers
 from metabench import content
 from metabench.analysis.statistics import Quartiles
 from metabench.cli.main import main
-from metabench.searchers import Incumbent, LeaderboardRow, SearchReport
+from metabench.searchers import Incumbent, LeaderboardRow, SearchReport, Settings
 
 NAME = "cells2-v1/mnist1d-v1"
 shipped = pytest.mark.skipif(
@@ -62,11 +62,54 @@ def test_options_reach_the_search(calls: list[dict[str, Any]], tmp_path: Path) -
             "seeds": 3,
             "out": tmp_path,
             "kind": "table",
+            "settings": Settings(),
             "workers": 2,
+            "scheduler": None,
             "progress": False,
             "dry_run": False,
+            "command": f"metabench search random smac --on a/b c/d --trials 7 --seeds 3 --out {tmp_path}",
         }
     ]
+
+
+def test_settings_reach_the_search_and_the_command(calls: list[dict[str, Any]]) -> None:
+    words = ["--kind", "live", "--sim-workers", "4", "--clock", "flops", "--promotions", "restart"]
+    words += ["--replicates", "fixed"]
+    assert main(["search", "asha", "--on", NAME, *words, "--out", "x", "--scheduler", "tcp://host:1"]) == 0
+    assert calls[0]["settings"] == Settings(4, "flops", "restart", "fixed")
+    assert calls[0]["scheduler"] == "tcp://host:1"
+    assert calls[0]["command"].endswith(" ".join(["--out", "x", *words]))
+
+
+def test_failed_runs_are_told_by_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metabench.searchers, "run_search", lambda *_, **__: _report(failed=2), raising=False)
+    assert main(["search", "random", "--on", NAME]) == 1
+    assert main(["search", "random", "--on", NAME, "--json"]) == 1
+    assert '"failed": 2' in capsys.readouterr().out
+
+
+def test_scores_are_shown_where_the_optimum_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing, score = {40: Quartiles(None, None, None)}, {40: Quartiles(0.5, 0.55, 0.6)}
+    row = LeaderboardRow("random", NAME, 40, nothing, nothing, 3600.0, 0.0004, 3, score, score)
+    incumbent = Incumbent("random", NAME, 0, 41, "mlp.deq,mlp.tied", None, None, 0.5, 0.5)
+    plan = {"benchmarks": [{"id": NAME, "kind": "live"}]}
+    report = _report(rows=[row], incumbents=[incumbent], plan=plan)
+    monkeypatch.setattr(metabench.searchers, "run_search", lambda *_, **__: report, raising=False)
+    assert main(["search", "random", "--on", NAME, "--kind", "live"]) == 0
+    out = capsys.readouterr().out
+    assert "55.00 (50.00 to 60.00)" in out
+    assert "Test score of the incumbent" in out
+    assert "metabench query" not in out  # it was not measured
+
+
+@pytest.mark.parametrize("option", ["--trials", "--seeds", "--workers", "--sim-workers"])
+def test_nothing_to_do_is_one_line(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert main(["search", "random", "--on", NAME, option, "0"]) == 2
+    assert capsys.readouterr().err == f"metabench: error: {option} 0: expected at least 1.\n"
 
 
 @pytest.mark.usefixtures("calls")

@@ -1,0 +1,42 @@
+"""The comparison runs, and says what it leaves out."""
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+spec = importlib.util.spec_from_file_location("search_overhead", Path(__file__).with_name("search_overhead.py"))
+search_overhead = importlib.util.module_from_spec(spec)
+
+
+def test_the_table_of_overheads(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "search_overhead", search_overhead)
+    spec.loader.exec_module(search_overhead)
+    monkeypatch.setattr(search_overhead, "optuna_peers", _missing)
+    monkeypatch.setattr(search_overhead, "syne_tune_peers", lambda: [_peer(search_overhead.Peer)])
+    monkeypatch.setattr(search_overhead.logging, "disable", lambda level: None)
+    words = ["--on", "cells2-v1/mnist1d-v1", "--trials", "20", "--seeds", "1"]
+    search_overhead.main([*words, "--searchers", "random", "greedy-portfolio"])
+    title, _, _, ours, left_out, missing, peer = capsys.readouterr().out.splitlines()
+    assert title == "cells2-v1/mnist1d-v1, 20 trials, median of 1 seeds, microseconds a trial"
+    assert ours.split()[0] == "random"
+    own, whole = map(float, ours.split()[1:])
+    assert 0 < own < whole
+    assert "left out: greedy-portfolio learns from other tasks" in left_out
+    assert missing.split(maxsplit=1) == ["Optuna", "left out: not here"]
+    name, micros, ratio = peer.rsplit(maxsplit=2)
+    assert name == "made up"
+    assert float(ratio.replace(",", "")) == pytest.approx(float(micros.replace(",", "")) / own, rel=0.02)
+
+
+def _missing():
+    raise ImportError("not here")
+
+
+def _peer(maker):
+    def make(objective, seed, trials):
+        return lambda: (None, {"stage1": "mlp.deq", "stage2": "skip"}), lambda token, score: time.sleep(0.01)
+
+    return maker("random", "made up", make)
