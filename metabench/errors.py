@@ -3,6 +3,7 @@
 __all__ = [
     "ArchitectureError",
     "ArgumentError",
+    "ConformanceError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
@@ -10,6 +11,7 @@ __all__ = [
     "MissingResultError",
     "OptionalDependencyError",
     "QueryError",
+    "ResetNeededError",
     "RunFolderError",
     "SolverError",
     "TableError",
@@ -23,6 +25,10 @@ class MetabenchError(Exception):
 
 class ArgumentError(MetabenchError, ValueError):
     """An argument has the wrong type, shape or value."""
+
+
+class ConformanceError(MetabenchError, AssertionError):
+    """A component breaks the contract of its kind; raised by the kits of ``metabench.testing``."""
 
 
 class UnknownNameError(MetabenchError, LookupError):
@@ -66,6 +72,10 @@ class SolverError(MetabenchError, ArithmeticError):
 
 class DifferentiationError(MetabenchError, RuntimeError):
     """A derivative was asked for that the layer does not give; it raises rather than be wrong."""
+
+
+class ResetNeededError(MetabenchError, RuntimeError):
+    """An environment is stepped or looked into before a trial was begun."""
 
 
 class OptionalDependencyError(MetabenchError, ImportError):
