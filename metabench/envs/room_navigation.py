@@ -84,7 +84,7 @@ class RoomNavigation(TaskFamily):
         held_out = every % 4 == 2
         self._splits = {"all": every, "train": every[~held_out], "held-out": every[held_out]}
         following, reward = _tables(self.layout, self.goals)
-        self._next, self._reward = following.to(device), reward.to(device)
+        self.next_state, self.reward_of = following.to(device), reward.to(device)
         self._obs = self.layout.coordinates(device)
         self._cells = len(self.layout.cells)
 
@@ -105,8 +105,8 @@ class RoomNavigation(TaskFamily):
     def step(
         self, prepared: Tensor, state: Tensor, action: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        state = self._next.index_select(0, torch.add(action, state, alpha=len(MOVES)))
-        return state, self._obs.index_select(0, state % self._cells), self._reward.index_select(0, state)
+        state = self.next_state.index_select(0, torch.add(action, state, alpha=len(MOVES)))
+        return state, self._obs.index_select(0, state % self._cells), self.reward_of.index_select(0, state)
 
     def draw(self, task: Tensor, state: Tensor) -> np.ndarray:
         marks = dict(zip(self.goals[int(task)], ("goal", "goal 2", "goal 3"), strict=True))
