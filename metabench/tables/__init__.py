@@ -64,7 +64,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         )
     provenance = {
         "kind": "table",
-        "sha256": manifest["files"]["results.npy"]["sha256"],
+        "sha256": manifest["tasks"][task.id]["sha256"]["results.npy"],
         "command": manifest["command"],
         "protocols": manifest["protocols"],
         "builds": manifest["provenance"],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metabench.testing.adjoint import check_adjoint
     from metabench.testing.block import check_block
     from metabench.testing.convex_set import check_convex_set
+    from metabench.testing.environment import check_environment
     from metabench.testing.fixed_point import check_fixed_point_solver
     from metabench.testing.ode import check_ode_solver
     from metabench.testing.searcher import check_searcher
@@ -27,6 +28,7 @@ __all__ = [
     "check_adjoint",
     "check_block",
     "check_convex_set",
+    "check_environment",
     "check_fixed_point_solver",
     "check_ode_solver",
     "check_searcher",
@@ -36,6 +38,7 @@ _LAZY = {
     "check_adjoint": "adjoint",
     "check_block": "block",
     "check_convex_set": "convex_set",
+    "check_environment": "environment",
     "check_fixed_point_solver": "fixed_point",
     "check_ode_solver": "ode",
     "check_searcher": "searcher",

@@ -45,7 +45,7 @@ class Chord(FixedPointSolver):
     method as a product of rank-one factors).
     """
 
-    check_every: ClassVar[int] = 2
+    check_every: ClassVar[int] = 4
 
     delay: int = 0
     memory: int = 20
@@ -76,13 +76,14 @@ class Chord(FixedPointSolver):
         if state.duals:
             rest = 1 - torch.linalg.vecdot(state.duals[-1], move)[..., None]
             move = move / torch.where(rest.abs() > torch.finfo(z.dtype).eps, rest, torch.ones_like(rest))
-        if not math.isfinite(move.sum().item()):
-            move = torch.where(torch.isfinite(move).all(-1, keepdim=True), move, residual)
+        squared = torch.linalg.vecdot(move, move)[..., None]
+        if not math.isfinite(squared.sum().item()):
+            move = torch.where(torch.isfinite(squared), move, residual)
+            squared = torch.linalg.vecdot(move, move)[..., None]
         if len(state.steps) == self.memory:
             state.steps, state.duals = [], []
-        length = torch.linalg.vector_norm(move, dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
         state.steps.append(move)
-        state.duals.append(move / length / length)
+        state.duals.append(move / squared.clamp_min(torch.finfo(z.dtype).tiny))
         return z + move, state
 
     def select(self, state: _Chord, take: Take) -> _Chord:
