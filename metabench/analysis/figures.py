@@ -1,4 +1,4 @@
-"""Figures for papers, by matplotlib without its global state."""
+"""The regret figure that a search leaves in its run folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metabench.analysis.drawing import PALETTE, look, new_figure, set_log_axis, set_regret_axis, style
 from metabench.analysis.statistics import held_curves, quartile_curves, step_values
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PALETTE", "save_regret_figure"]
 
-# Okabe and Ito (2008): told apart with every common colour blindness. Line styles repeat the difference for grey print.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 _POINTS = 400
 
 Runs = Sequence[Sequence[Mapping[str, Any]]]
@@ -35,10 +33,6 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
     Returns:
         Whether a figure was written: not if there is no run with an incumbent.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     runs = {
         searcher: kept
         for searcher, found in runs.items()
@@ -46,29 +40,23 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
     }
     if not runs:
         return False
-    figure = Figure(figsize=(9.0, 3.9), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2, sharey=True)
     positive: list[float] = []
     for number, (searcher, found) in enumerate(runs.items()):
-        look = {"color": PALETTE[number % len(PALETTE)], "linestyle": _STYLES[number % len(_STYLES)]}
         length = max(len(run) for run in found)
         bands = 100 * quartile_curves(held_curves([_regrets(run) for run in found], length))
-        positive += _draw(left, np.arange(1, length + 1), bands, searcher, look)
+        positive += _draw(left, np.arange(1, length + 1), bands, searcher, look(number))
         clocks = [np.array([trial["simulated_seconds"] for trial in run]) for run in found]
         first, last = max(clock[0] for clock in clocks), float(np.median([clock[-1] for clock in clocks]))
         if 0 < first < last:
             grid = np.geomspace(first, last, _POINTS)
             curves = [step_values(clock, _regrets(run), grid) for clock, run in zip(clocks, found, strict=True)]
-            positive += _draw(right, grid, 100 * quartile_curves(np.array(curves)), searcher, look)
+            positive += _draw(right, grid, 100 * quartile_curves(np.array(curves)), searcher, look(number))
     for axes, label in ((left, "Evaluations"), (right, "Simulated time (CPU seconds of training)")):
-        axes.set_xscale("log")
-        axes.set_xlabel(label)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(_plain)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        _style(axes)
-    _set_regret_axis(left, positive)
+        set_log_axis(axes, label)
+        style(axes)
+    set_regret_axis(left, positive)
     left.set_ylabel("Test regret (percentage points)")
     count = sorted({len(found) for found in runs.values()})
     left.legend(frameon=False, loc="lower left", handlelength=2.6)
@@ -83,29 +71,8 @@ def _regrets(run: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return np.array([np.nan if trial["test_regret"] is None else trial["test_regret"] for trial in run], dtype=float)
 
 
-def _draw(axes: Axes, x: np.ndarray, bands: np.ndarray, label: str, look: dict[str, Any]) -> list[float]:
+def _draw(axes: Axes, x: np.ndarray, bands: np.ndarray, label: str, line: dict[str, Any]) -> list[float]:
     lower, median, upper = bands
-    axes.fill_between(x, lower, upper, step="post", color=look["color"], alpha=0.16, linewidth=0)
-    axes.step(x, median, where="post", label=label, linewidth=1.8, **look)
+    axes.fill_between(x, lower, upper, step="post", color=line["color"], alpha=0.16, linewidth=0)
+    axes.step(x, median, where="post", label=label, linewidth=1.8, **line)
     return [float(value) for value in bands[np.isfinite(bands) & (bands > 1e-9)]]
-
-
-def _set_regret_axis(axes: Axes, positive: Sequence[float]) -> None:
-    """Logarithmic, but linear below the smallest regret, so that a regret of exactly 0 stays on the page."""
-    if not positive:
-        return
-    threshold = 10 ** np.floor(np.log10(max(min(positive), 0.01 * max(positive))))
-    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.set_ylim(-0.1 * threshold, 1.15 * max(positive))  # a line at 0 shows in full
-    axes.yaxis.set_major_formatter(_plain)
-
-
-def _plain(value: float, _position: object = None) -> str:
-    return f"{value:,.6g}"
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)

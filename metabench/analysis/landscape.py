@@ -47,7 +47,8 @@ def open_landscape(task: Task) -> Landscape | str:
     try:
         benchmark = open_benchmark(task.id, kind=task.kind)  # type: ignore[arg-type]  # it checks the kind
     except MetabenchError as error:
-        return f"the benchmark cannot be opened here: {error}"
+        reason = str(error).partition(";")[0].rstrip(".")
+        return f"the benchmark cannot be opened here ({reason})"
     wanted, found = task.table.get("sha256"), benchmark.provenance.get("sha256")
     if wanted is not None and found != wanted:
         return f"the runs used another table (sha256 {str(wanted)[:8]}) than the one here ({str(found)[:8]})"

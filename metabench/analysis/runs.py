@@ -23,7 +23,7 @@ _SCHEMA = 1
 _PLAN_KEYS = ("schema", "kind", "searchers", "benchmarks", "trials", "seeds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One finished run, its trials in the order in which they finished; NaN where a number is not there.
 
@@ -33,6 +33,7 @@ class Run:
         seed: number of the run.
         evaluations: full trainings spent when each trial finished, ascending, (trials,).
         seconds: simulated clock when each trial finished (s), ascending, (trials,).
+        started: simulated clock when each trial started (s), (trials,).
         overhead: the searcher's own seconds in the whole run.
         val_regret: of the incumbent, in score units, (trials,).
         test_regret: likewise.
@@ -52,6 +53,7 @@ class Run:
     seed: int
     evaluations: np.ndarray
     seconds: np.ndarray
+    started: np.ndarray
     overhead: float
     val_regret: np.ndarray
     test_regret: np.ndarray
@@ -177,12 +179,14 @@ def _run(searcher: str, task: str, seed: int, trials: list[dict[str, Any]]) -> R
 
     unknown = [np.nan] * len(trials)
     incumbent = trials[-1]["incumbent"]
+    seconds = column("simulated_seconds")
     return Run(
         searcher=searcher,
         task=task,
         seed=seed,
         evaluations=column("evaluations", [float(number) for number in range(1, len(trials) + 1)]),
-        seconds=column("simulated_seconds"),
+        seconds=seconds,
+        started=column("started_seconds", [0.0, *seconds[:-1].tolist()]),
         overhead=float(trials[-1]["overhead_seconds"]),
         val_regret=column("val_regret"),
         test_regret=column("test_regret"),
