@@ -30,7 +30,7 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any]) -> Figure | Non
     figure = new_figure(4.8 * len(axes_of), 3.6)
     panels = np.atleast_1d(figure.subplots(1, len(axes_of), sharey=True))
     banded = len(document["searchers"]) <= _MOST_BANDS
-    positive: list[float] = []
+    drawn: list[float] = []
     for axes, (axis, curves) in zip(panels, axes_of.items(), strict=True):
         for number, searcher in enumerate(document["searchers"]):
             curve = curves[searcher]
@@ -40,10 +40,10 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any]) -> Figure | Non
             if banded:
                 axes.fill_between(curve["x"], lower, upper, step="post", color=look(number)["color"], alpha=0.16, lw=0)
             axes.step(curve["x"], median, where="post", label=searcher, linewidth=1.6, **look(number))
-            positive += [float(value) for value in (*(lower if banded else median), *median) if value > 1e-9]
+            drawn += [float(value) for value in (*((*lower, *upper) if banded else ()), *median)]
         set_log_axis(axes, _LABELS[axis])
         style(axes)
-    set_regret_axis(panels[0], positive)
+    set_regret_axis(panels[0], drawn)
     panels[0].set_ylabel(f"Test {entry['measure']} (percentage points)")
     panels[0].set_title(entry["task"], loc="left", fontsize=10)
     many = len(document["searchers"]) > _MOST_BANDS
@@ -51,5 +51,5 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any]) -> Figure | Non
     if many:
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8, handlelength=2.6)
     else:
-        panels[0].legend(frameon=False, loc="lower left", fontsize=9, handlelength=2.6)
+        panels[0].legend(frameon=False, loc="best", fontsize=9, handlelength=2.6)
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabench.analysis.drawing import look, new_figure, plain, style
+from metabench.analysis.drawing import look, new_figure, set_log_axis, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,11 +52,11 @@ def draw_fronts(entry: dict[str, Any], document: dict[str, Any]) -> Figure:
                 label=searcher,
                 zorder=3,
             )
+        label = _LABELS.get(panel["cost"], panel["cost"])
         if costs.min() > 0 and costs.max() > 5 * costs.min():
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_formatter("")
-        axes.xaxis.set_major_formatter(plain)
-        axes.set_xlabel(_LABELS.get(panel["cost"], panel["cost"]))
+            set_log_axis(axes, label)
+        else:
+            axes.set_xlabel(label)
         low, high = np.quantile(scores, _HIDDEN), scores.max()
         axes.set_ylim(low - 0.03 * (high - low), high + 0.06 * (high - low))
         style(axes)

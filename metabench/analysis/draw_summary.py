@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabench.analysis.drawing import look, new_figure, plain, style
+from metabench.analysis.drawing import look, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,7 @@ def draw_means(document: dict[str, Any]) -> Figure | None:
             axes.plot(ends, [place, place], color=color, alpha=0.35, linewidth=6, solid_capstyle="round")
         axes.plot([unit * mean["value"]], [place], "o", color=color, markersize=5.5)
     axes.set_yticks(range(len(found)), [names[i] for i, _ in found])
+    axes.set_ylim(-0.7, len(found) - 0.3)
     axes.set_xlim(left=0)
     axes.set_xlabel(_regret(summary))
     style(axes)
@@ -40,6 +41,8 @@ def draw_means(document: dict[str, Any]) -> Figure | None:
 
 def draw_profiles(document: dict[str, Any]) -> Figure | None:
     """Share of runs at or below each regret, with pointwise intervals for few searchers; None if all regrets are 0."""
+    from matplotlib.ticker import MaxNLocator
+
     summary = document["summary"]
     thresholds = np.array(summary["thresholds"], dtype=float) * (1 if summary["scaled"] else 100)
     if len(thresholds) < 2:
@@ -55,7 +58,10 @@ def draw_profiles(document: dict[str, Any]) -> Figure | None:
             )
         axes.step(thresholds, profile["share"], where="post", label=searcher, linewidth=1.6, **look(number))
     axes.set_xscale("symlog", linthresh=thresholds[1], linscale=0.4)
-    axes.xaxis.set_major_formatter(plain)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(1.5 * thresholds[1])), np.log10(thresholds[-1]) + 1e-9)
+    axes.set_xticks([0.0, *(decades if len(decades) > 1 else MaxNLocator(4).tick_values(0, thresholds[-1])[1:-1])])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
+    axes.minorticks_off()
     axes.set_xlim(0, thresholds[-1])
     axes.set_ylim(0, 1.01)
     axes.set_xlabel(_regret(summary))

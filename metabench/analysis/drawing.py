@@ -18,6 +18,8 @@ __all__ = ["PALETTE", "look", "new_figure", "plain", "save", "set_log_axis", "se
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 
+_ZERO = 1e-9
+
 
 def look(number: int) -> dict[str, Any]:
     """Colour and line style of the searcher with this place in the list; 28 differ."""
@@ -65,13 +67,28 @@ def set_log_axis(axes: Axes, label: str) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def set_regret_axis(axes: Axes, positive: Sequence[float]) -> None:
-    """Logarithmic, but linear below the smallest regret, so that a regret of exactly 0 stays on the page."""
+def set_regret_axis(axes: Axes, values: Sequence[float]) -> None:
+    """Logarithmic; linear below the smallest positive regret if some are 0, so that these stay on the page.
+
+    Args:
+        axes: its vertical axis.
+        values: all finite values that are drawn.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    positive = [value for value in values if value > _ZERO]
     if not positive:
         return
-    threshold = 10 ** np.floor(np.log10(max(min(positive), 0.01 * max(positive))))
-    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.set_ylim(-0.1 * threshold, 1.15 * max(positive))  # a line at 0 shows in full
+    if len(positive) < len(values):
+        threshold = 10 ** np.floor(np.log10(max(min(positive), 0.01 * max(positive))))
+        axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
+        axes.set_ylim(-0.1 * threshold, 1.15 * max(positive))  # a line at 0 shows in full
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(min(positive) / 1.15, 1.15 * max(positive))
+        if max(positive) < 100 * min(positive):
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(plain)
 
 

@@ -42,21 +42,21 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
         return False
     figure = new_figure(9.0, 3.9)
     left, right = figure.subplots(1, 2, sharey=True)
-    positive: list[float] = []
+    drawn: list[float] = []
     for number, (searcher, found) in enumerate(runs.items()):
         length = max(len(run) for run in found)
         bands = 100 * quartile_curves(held_curves([_regrets(run) for run in found], length))
-        positive += _draw(left, np.arange(1, length + 1), bands, searcher, look(number))
+        drawn += _draw(left, np.arange(1, length + 1), bands, searcher, look(number))
         clocks = [np.array([trial["simulated_seconds"] for trial in run]) for run in found]
         first, last = max(clock[0] for clock in clocks), float(np.median([clock[-1] for clock in clocks]))
         if 0 < first < last:
             grid = np.geomspace(first, last, _POINTS)
             curves = [step_values(clock, _regrets(run), grid) for clock, run in zip(clocks, found, strict=True)]
-            positive += _draw(right, grid, 100 * quartile_curves(np.array(curves)), searcher, look(number))
+            drawn += _draw(right, grid, 100 * quartile_curves(np.array(curves)), searcher, look(number))
     for axes, label in ((left, "Evaluations"), (right, "Simulated time (CPU seconds of training)")):
         set_log_axis(axes, label)
         style(axes)
-    set_regret_axis(left, positive)
+    set_regret_axis(left, drawn)
     left.set_ylabel("Test regret (percentage points)")
     count = sorted({len(found) for found in runs.values()})
     left.legend(frameon=False, loc="lower left", handlelength=2.6)
@@ -75,4 +75,4 @@ def _draw(axes: Axes, x: np.ndarray, bands: np.ndarray, label: str, line: dict[s
     lower, median, upper = bands
     axes.fill_between(x, lower, upper, step="post", color=line["color"], alpha=0.16, linewidth=0)
     axes.step(x, median, where="post", label=label, linewidth=1.8, **line)
-    return [float(value) for value in bands[np.isfinite(bands) & (bands > 1e-9)]]
+    return [float(value) for value in bands[np.isfinite(bands)]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from metabench.analysis.rounding import rounded
 
-__all__ = ["findings", "tests_in_words"]
+__all__ = ["findings", "outcome_of_tests"]
 
 
 def findings(document: dict[str, Any]) -> list[str]:
@@ -81,7 +81,7 @@ def _on_tasks(document: dict[str, Any]) -> list[str]:
     return [f"Best median: {'; '.join(spelled)}."]
 
 
-def tests_in_words(document: dict[str, Any]) -> str:
+def outcome_of_tests(document: dict[str, Any]) -> str:
     """What was tested and what came out."""
     ranking = document["ranking"]
     if ranking["p_values"] is None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from metabench.analysis.findings import findings, tests_in_words
+from metabench.analysis.findings import findings, outcome_of_tests
 from metabench.analysis.page_text import FILTERS
 
 __all__ = ["render_page"]
@@ -44,7 +44,7 @@ def _context(document: dict[str, Any]) -> dict[str, Any]:
         "has_time": all("seconds" in entry["curves"] for entry in document["anytime"]),
         "sections": _sections(document),
         "findings": findings(document),
-        "test_line": tests_in_words(document) if document["ranking"] else "",
+        "test_line": outcome_of_tests(document) if document["ranking"] else "",
         "overall": _overall(document),
         "heat": _heat(document),
         "rank_table": _rank_table(document["ranking"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,5 +83,6 @@ def made_up_run(searcher: str, task: int, seed: int, trials: int, speed: float) 
 
 
 @pytest.fixture
-def make_run_folder():
-    return write_run_folder
+def made_up() -> SimpleNamespace:
+    """``folder`` and ``run`` write a folder and one run's file; ``trials`` makes trials; ``TASKS``, ``SEARCHERS``."""
+    return SimpleNamespace(folder=write_run_folder, run=write_run, trials=made_up_run, TASKS=TASKS, SEARCHERS=SEARCHERS)
