@@ -93,6 +93,8 @@ def _print_report(document: dict[str, Any], made: list[tuple[str, str]]) -> None
         print(line)
     for note in document["notes"]:
         print(f"note: {note}")
+    for gap in document["gaps"]:
+        print(f"missing: {gap['searcher']} on {gap['task']}, seed {gap['seed']}: {gap['reason']}")
     for what, where in made:
         print(f"{what}: {where}")
 

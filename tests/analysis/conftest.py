@@ -82,7 +82,17 @@ def made_up_run(searcher: str, task: int, seed: int, trials: int, speed: float) 
     return found
 
 
+def _everything() -> SimpleNamespace:
+    return SimpleNamespace(folder=write_run_folder, run=write_run, trials=made_up_run, TASKS=TASKS, SEARCHERS=SEARCHERS)
+
+
 @pytest.fixture
 def made_up() -> SimpleNamespace:
     """``folder`` and ``run`` write a folder and one run's file; ``trials`` makes trials; ``TASKS``, ``SEARCHERS``."""
-    return SimpleNamespace(folder=write_run_folder, run=write_run, trials=made_up_run, TASKS=TASKS, SEARCHERS=SEARCHERS)
+    return _everything()
+
+
+@pytest.fixture(scope="module")
+def module_made_up() -> SimpleNamespace:
+    """The same for fixtures that live as long as a module."""
+    return _everything()
