@@ -52,7 +52,8 @@ def draw_fronts(entry: dict[str, Any], document: dict[str, Any]) -> Figure:
                 label=searcher,
                 zorder=3,
             )
-        label = _LABELS.get(panel["cost"], panel["cost"])
+        name: str = panel["cost"]
+        label = _LABELS.get(name, name)
         if costs.min() > 0 and costs.max() > 5 * costs.min():
             set_log_axis(axes, label)
         else:

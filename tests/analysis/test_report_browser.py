@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.skipif(
         bool(_LACKING) and not os.environ.get("METABENCH_NEEDS_BROWSER"), reason=f"no {', no '.join(_LACKING)} here"
     ),
-    pytest.mark.xdist_group("browser"),
 ]
 
 _FLAGS = (
