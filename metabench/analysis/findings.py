@@ -67,17 +67,21 @@ def _on_tasks(document: dict[str, Any]) -> list[str]:
     """Which searcher has the best median on which task, where there are several of both."""
     if len(document["tasks"]) < 2 or len(document["searchers"]) < 2:
         return []
-    winners: dict[str, list[str]] = {}
+    winners: dict[tuple[str, ...], list[str]] = {}
     for task in document["tasks"]:
         rows = [row for row in document["leaderboard"] if row["task"] == task["label"]]
         known = [row for row in rows if row["test"]["median"] is not None]
         if known:
             lowest = min(row["test"]["median"] for row in known)
-            name = " = ".join(row["searcher"] for row in known if row["test"]["median"] == lowest)
-            winners.setdefault(name, []).append(task["label"])
+            best = tuple(row["searcher"] for row in known if row["test"]["median"] == lowest)
+            winners.setdefault(best, []).append(task["label"])
     counts = sorted(winners.items(), key=lambda item: -len(item[1]))
     whole = len(document["tasks"])
-    spelled = [f"{name} on {'every task' if len(tasks) == whole else _and(tasks)}" for name, tasks in counts]
+    spelled = [
+        f"{_and(list(best)) if len(best) < 3 else f'{len(best)} searchers alike'} on "
+        f"{'every task' if len(tasks) == whole else _and(tasks)}"
+        for best, tasks in counts
+    ]
     return [f"Best median: {'; '.join(spelled)}."]
 
 

@@ -41,19 +41,27 @@ def _notes_on_runs(comparison: Comparison) -> list[str]:
     most = max(len(cell.runs) for cell in comparison.cells.values())
     if most == 1:
         notes.append("Each searcher has a single seed: there are no intervals, and no test can tell them apart.")
-    for (searcher, label), cell in comparison.cells.items():
-        failed = sum(run.incumbent is None for run in cell.runs)
+    for searcher in comparison.searchers:
+        cells = {task.label: comparison.cells.get((searcher, task.label)) for task in comparison.tasks}
+        runs = [(label, cell, run) for label, cell in cells.items() if cell for run in cell.runs]
+        failed = [label for label, _, run in runs if run.incumbent is None]
         if failed:
             notes.append(
-                f"{searcher} on {label}: in {failed} of {len(cell.runs)} runs no training succeeded; they rank last "
-                "and are left out of medians over seeds."
+                f"{searcher}: in {len(failed)} of {len(runs)} runs ({_names(failed)}) no training succeeded; they rank "
+                "last and are left out of medians over seeds."
             )
-        short = sum(run.evaluations[-1] < cell.budget - 1 for run in cell.runs)
+        # A run stops before the training that would no longer fit, so it may end within one of its budget.
+        short = [(label, run) for label, cell, run in runs if run.evaluations[-1] < cell.budget - 1]
         if short:
+            fewest = min(run.evaluations[-1] for _, run in short)
             notes.append(
-                f"{searcher} on {label}: {short} of {len(cell.runs)} runs ended before their budget of {cell.budget:,} "
-                "full trainings; their last incumbent is held."
+                f"{searcher}: {len(short)} of {len(runs)} runs ({_names([label for label, _ in short])}) ended before "
+                f"their budget, the first after {fewest:.4g} full trainings; their last incumbent is held."
             )
     if len(comparison.searchers) == 1:
         notes.append("There is one searcher only, so nothing is ranked or tested.")
     return notes
+
+
+def _names(labels: list[str]) -> str:
+    return ", ".join(dict.fromkeys(labels))

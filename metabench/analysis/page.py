@@ -34,11 +34,13 @@ def _context(document: dict[str, Any]) -> dict[str, Any]:
     searchers, tasks = document["searchers"], document["tasks"]
     seeds = max(row["runs"] for row in document["leaderboard"])
     many = len(searchers) > 4
-    on = tasks[0]["label"] if len(tasks) == 1 else f"{len(tasks)} tasks"
+    spaces = {task["space"] for task in tasks}
+    on = f"{len(tasks)} tasks of {tasks[0]['space']}" if len(spaces) == 1 else f"{len(tasks)} tasks"
+    on = tasks[0]["label"] if len(tasks) == 1 else on
     return {
         "doc": document,
         "title": f"{len(searchers)} searchers on {on}" if many else f"{_and(searchers)} on {on}",
-        "subtitle": f"{_number(document['budget'], 'full training')} a run, {_number(seeds, 'seed')} for each pair",
+        "subtitle": f"{_number(document['budget'], 'full training')} a run, {_number(seeds, 'seed')} each",
         "measures": " or ".join(sorted({task["measure"] for task in tasks}, reverse=True)),
         "several_seeds": seeds > 1,
         "has_time": all("seconds" in entry["curves"] for entry in document["anytime"]),

@@ -102,7 +102,7 @@ def test_a_run_without_incumbent_is_worst_and_said(made_up, tmp_path):
     assert np.isinf(final_losses(found, "smac", found.tasks[0])).tolist() == [False, True]
     losses = losses_at_budget(common_blocks(found), found.budget, {HILLS: 1.0})
     assert losses[1, 1] == 1.0 + np.delete(losses.ravel(), 3).max()
-    assert "smac on cells9-v1/hills-v1: in 1 of 2 runs no training succeeded" in _notes(found)
+    assert "smac: in 1 of 2 runs (cells9-v1/hills-v1) no training succeeded" in _notes(found)
 
 
 def test_no_known_optimum_turns_regret_into_error(made_up, tmp_path):
@@ -129,7 +129,10 @@ def test_a_run_that_ended_early_holds_its_incumbent_and_is_said(made_up, tmp_pat
     made_up.run(folder, HILLS, "random", 0, made_up.trials("random", 0, 0, 12, 0.5))
     found = _compare(folder)
     assert final_losses(found, "random", found.tasks[0])[0] == found.runs("random", found.tasks[0])[0].test_regret[-1]
-    assert "random on cells9-v1/hills-v1: 1 of 4 runs ended before their budget of 30" in _notes(found)
+    assert (
+        "random: 1 of 4 runs (cells9-v1/hills-v1) ended before their budget, the first after 12 full trainings"
+        in _notes(found)
+    )
 
 
 def test_no_finished_run_is_one_clear_line(made_up, tmp_path):

@@ -66,7 +66,7 @@ function regretScale(values) {
 function frame(host, options) {
   const width = Math.max(host.clientWidth, 240), height = options.height || Math.round(Math.min(330, Math.max(230, width * 0.62)));
   const margin = { left: 52, right: 12, top: 10, bottom: 44, ...(options.margin || {}) };
-  host.querySelector("svg")?.remove();
+  host.querySelector(":scope > svg")?.remove();
   const root = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": options.label });
   host.prepend(root);
   const inner = { left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom };
@@ -121,7 +121,7 @@ function valueAt(xs, ys, at, step) {
 // series: {index, name, x, median, lower?, upper?}
 function lineChart(host, series, options) {
   const all = series.flatMap((s) => s.x);
-  if (!all.length) { host.querySelector("svg")?.remove(); return; }
+  if (!all.length) { host.querySelector(":scope > svg")?.remove(); return; }
   const chart = frame(host, options), step = options.step !== false;
   for (const s of series) {
     const group = draw("g", { "data-searcher": s.name }, chart.body);
@@ -136,9 +136,10 @@ function lineChart(host, series, options) {
   follow(host, chart, series, options, step);
 }
 
-function keyMark(index) {
+function keyMark(index, shape = false) {
   const mark = draw("svg", { width: 22, height: 10, "aria-hidden": "true", class: "key" });
   draw("line", { x1: 0, x2: 22, y1: 5, y2: 5, stroke: color(index), "stroke-width": 3, "stroke-dasharray": DASHES[index % 4] }, mark);
+  if (shape) draw("path", { d: SHAPES[index % 4](4.2), transform: "translate(11 5)", fill: color(index), stroke: "var(--card)" }, mark);
   return mark;
 }
 

@@ -13,7 +13,7 @@ function drawAnytime() {
     const task = data.anytime[Number(host.dataset.task)], curves = task.curves[state.axis]?.[state.split] || {};
     const series = shown().filter((s) => curves[s.name]).map((s) => ({ ...s, ...curves[s.name] }));
     const xs = series.flatMap((s) => s.x), ys = series.flatMap((s) => (state.bands ? [...s.lower, ...s.upper] : s.median));
-    if (!xs.length) { host.querySelector("svg")?.remove(); continue; }
+    if (!xs.length) { host.querySelector(":scope > svg")?.remove(); continue; }
     const time = state.axis === "seconds", unit = time ? "CPU seconds" : "evaluations";
     lineChart(host, series, {
       x: logScale(Math.min(...xs), Math.max(...xs)), y: regretScale(ys), writeY: points, writeTip: (v) => `${points(v)}`, bands: state.bands,
@@ -49,7 +49,7 @@ function drawCritical() {
   for (const host of hosts("critical")) {
     const { mean_ranks: ranks, cliques } = data.ranking, count = ranks.length, width = Math.max(host.clientWidth, 240);
     const order = ranks.map((rank, index) => ({ rank, index, name: data.searchers[index] })).sort((a, b) => a.rank - b.rank);
-    host.querySelector("svg")?.remove();
+    host.querySelector(":scope > svg")?.remove();
     const longest = 7.2 * Math.max(...data.searchers.map((name) => name.length)) + 46;
     const label = `Critical-difference diagram. Mean ranks: ${order.map((s) => `${s.name} ${s.rank.toFixed(2)}`).join(", ")}`;
     (width > 2 * longest + 220 ? elbows : rows)(host, order, cliques || [], { width, count, longest, label });
@@ -105,7 +105,7 @@ function rows(host, order, cliques, { width, count, longest, label }) {
 function drawMeans() {
   for (const host of hosts("means")) {
     const found = shown().map((s) => ({ ...s, ...data.summary.interquartile_means[s.index] })).filter((s) => s.value !== null);
-    host.querySelector("svg")?.remove();
+    host.querySelector(":scope > svg")?.remove();
     if (!found.length) continue;
     found.sort((a, b) => a.value - b.value);
     const width = Math.max(host.clientWidth, 240), longest = 7.2 * Math.max(...found.map((s) => s.name.length)) + 10, height = 30 + 26 * found.length + 22;
@@ -147,6 +147,7 @@ const COSTS = { nfe_forward: "function evaluations, forward", activation_bytes: 
 
 function drawFronts() {
   for (const host of hosts("front")) {
+    if (!host.clientWidth) continue;
     const panel = data.tradeoff[Number(host.dataset.task)].panels[Number(host.dataset.panel)];
     const costs = panel.cloud.map((p) => p[0]), scores = panel.cloud.map((p) => p[1]).concat(panel.front.map((p) => p.score));
     const low = Math.min(...costs), high = Math.max(...costs), top = Math.max(...scores);
@@ -173,7 +174,7 @@ function makeLegends() {
       const button = document.createElement("button");
       button.type = "button";
       button.dataset.searcher = name;
-      button.append(keyMark(index), name);
+      button.append(keyMark(index, host.dataset.legend === "shapes"), name);
       button.querySelector("svg").style.margin = "0";
       button.addEventListener("click", () => {
         if (!state.hidden.delete(name)) state.hidden.add(name);
@@ -218,6 +219,23 @@ function makeTables() {
     });
 }
 
+// One task's trade-offs at a time; a hidden chart has no width, so it is drawn when it is shown.
+function makePicks() {
+  for (const pick of document.querySelectorAll("[data-pick]"))
+    pick.addEventListener("change", () => {
+      for (const part of document.querySelectorAll(`[data-${pick.dataset.pick}]`)) part.hidden = part.getAttribute(`data-${pick.dataset.pick}`) !== pick.value;
+      drawFronts();
+    });
+}
+
+// On paper all tasks are shown.
+function printAll() {
+  const parts = [...document.querySelectorAll("[data-front-task][hidden]")];
+  for (const part of parts) part.hidden = false;
+  drawAll();
+  addEventListener("afterprint", () => { for (const part of parts) part.hidden = true; }, { once: true });
+}
+
 // Rows without a number stay at the end whichever way the others go.
 function sortTable(table, column, head) {
   const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
@@ -250,8 +268,8 @@ function paintKeys() {
 }
 
 for (const button of document.querySelectorAll('[data-choice="bands"] button')) button.setAttribute("aria-pressed", String(state.bands));
-makeTheme(); makeLegends(); makeChoices(); makeTables(); paintKeys(); drawAll();
+makeTheme(); makeLegends(); makeChoices(); makeTables(); makePicks(); paintKeys(); drawAll();
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
-addEventListener("beforeprint", drawAll);
+addEventListener("beforeprint", printAll);
 document.documentElement.dataset.ready = "true";
