@@ -11,7 +11,7 @@ from metabench.analysis.curves import Axis, band
 from metabench.analysis.rounding import rounded
 from metabench.analysis.statistics import step_values
 
-__all__ = ["anytime_section"]
+__all__ = ["anytime_section", "thinned"]
 
 _CURVE_DIGITS = 4
 _ROUND_NUMBERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -31,7 +31,7 @@ def anytime_section(comparison: Comparison) -> list[dict[str, Any]]:
                 for split in splits
             }
             curves[axis] = {
-                split: {searcher: _thinned(*curve) for searcher, curve in by_searcher.items()}
+                split: {searcher: thinned(*curve) for searcher, curve in by_searcher.items()}
                 for split, by_searcher in found.items()
             }
             tables[axis] = _table(found["test"])
@@ -39,7 +39,7 @@ def anytime_section(comparison: Comparison) -> list[dict[str, Any]]:
     return section
 
 
-def _thinned(grid: np.ndarray, quartile_rows: np.ndarray) -> dict[str, Any] | None:
+def thinned(grid: np.ndarray, quartile_rows: np.ndarray) -> dict[str, Any] | None:
     """A step function by its steps: points at which nothing changes are left out, the last one is kept."""
     known = np.isfinite(quartile_rows).all(axis=0)
     grid, quartile_rows = grid[known], quartile_rows[:, known]

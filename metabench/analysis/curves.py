@@ -11,7 +11,7 @@ from metabench.analysis.comparison import Comparison, Split, Task, loss_trace
 from metabench.analysis.runs import Run
 from metabench.analysis.statistics import quartile_curves, step_values
 
-__all__ = ["Axis", "band", "evaluation_grid", "loss_curves", "time_grid"]
+__all__ = ["Axis", "band", "band_of_runs", "evaluation_grid", "loss_curves", "time_grid"]
 
 Axis = Literal["evaluations", "seconds"]
 
@@ -42,9 +42,17 @@ def loss_curves(runs: Sequence[Run], grid: np.ndarray, axis: Axis, measure: str,
 
 def band(comparison: Comparison, searcher: str, task: Task, axis: Axis, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Grid (points,), and quartiles over the runs that have an incumbent at last (3, points)."""
-    runs = [run for run in comparison.runs(searcher, task) if run.incumbent is not None]
+    runs = comparison.runs(searcher, task)
+    budget = comparison.cells[searcher, task.label].budget if runs else 0
+    return band_of_runs(runs, budget, axis, task.measure, split)
+
+
+def band_of_runs(
+    runs: Sequence[Run], budget: int, axis: Axis, measure: str, split: Split
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`band` of runs that are at hand."""
+    runs = [run for run in runs if run.incumbent is not None]
     if not runs:
         return np.empty(0), np.empty((3, 0))
-    budget = comparison.cells[searcher, task.label].budget
     grid = evaluation_grid(budget) if axis == "evaluations" else time_grid(runs)
-    return grid, quartile_curves(loss_curves(runs, grid, axis, task.measure, split))
+    return grid, quartile_curves(loss_curves(runs, grid, axis, measure, split))

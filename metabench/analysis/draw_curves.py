@@ -17,12 +17,13 @@ _LABELS = {"evaluations": "Evaluations (full trainings)", "seconds": "Simulated 
 _MOST_BANDS = 5
 
 
-def draw_curves(entry: dict[str, Any], document: dict[str, Any]) -> Figure | None:
+def draw_curves(entry: dict[str, Any], document: dict[str, Any], *, note: str = "") -> Figure | None:
     """Medians over seeds of one task, with interquartile bands where they do not hide each other; None without a curve.
 
     Args:
         entry: of the task, out of ``document["anytime"]``.
-        document: of the report.
+        document: of the report; its ``searchers`` are all that is read.
+        note: behind the title, in grey.
     """
     axes_of = {axis: curves["test"] for axis, curves in entry["curves"].items() if any(curves["test"].values())}
     if not axes_of:
@@ -46,6 +47,8 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any]) -> Figure | Non
     set_regret_axis(panels[0], drawn)
     panels[0].set_ylabel(f"Test {entry['measure']} (percentage points)")
     panels[0].set_title(entry["task"], loc="left", fontsize=10)
+    if note:
+        panels[-1].set_title(note, loc="right", fontsize=9, color="#555555")
     many = len(document["searchers"]) > _MOST_BANDS
     handles, labels = panels[0].get_legend_handles_labels()
     if many:

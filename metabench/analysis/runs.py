@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from metabench.errors import RunFolderError
 
-__all__ = ["Gap", "Run", "RunFolder", "read_folder"]
+__all__ = ["Gap", "Run", "RunFolder", "read_folder", "run_of_trials"]
 
 _SCHEMA = 1
 _PLAN_KEYS = ("schema", "kind", "searchers", "benchmarks", "trials", "seeds")
@@ -165,13 +165,19 @@ def _read_run(folder: Path, searcher: str, task: str, seed: int) -> Run | Gap:
     try:
         if not text.endswith("\n"):
             raise ValueError("its last line is cut off")
-        return _run(searcher, task, seed, json.loads(f"[{','.join(text.splitlines())}]"))
+        return run_of_trials(searcher, task, seed, json.loads(f"[{','.join(text.splitlines())}]"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"no field {error}" if isinstance(error, KeyError) else str(error)
         return Gap(searcher, task, seed, f"its file is damaged ({what})")
 
 
-def _run(searcher: str, task: str, seed: int, trials: list[dict[str, Any]]) -> Run:
+def run_of_trials(searcher: str, task: str, seed: int, trials: Sequence[Mapping[str, Any]]) -> Run:
+    """A run from its trials, at least one, each with the documented fields.
+
+    Raises:
+        KeyError, TypeError, ValueError: if a field is missing or no number.
+    """
+
     def column(key: str, default: list[float] | None = None) -> np.ndarray:
         if default is not None and key not in trials[0]:
             return np.array(default, dtype=float)
