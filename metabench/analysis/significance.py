@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ALPHA", "Friedman", "cliques", "friedman", "holm", "rank", "wilcoxon_holm"]
+__all__ = ["ALPHA", "Friedman", "cliques", "friedman", "holm", "rank", "signed_rank", "wilcoxon_holm"]
 
 ALPHA = 0.05
+_EXACT = 200
 
 
 class Friedman(NamedTuple):
@@ -28,9 +29,9 @@ class Friedman(NamedTuple):
 
 def rank(losses: np.ndarray) -> np.ndarray:
     """Ranks along the last axis, from 1 for the lowest; equal losses share the mean of their ranks."""
-    from scipy.stats import rankdata
-
-    return rankdata(losses, method="average", axis=-1)
+    # Few searchers are compared for many blocks and points: all pairs at once are quicker than sorting each row.
+    one, other = losses[..., :, None], losses[..., None, :]
+    return 0.5 + (one > other).sum(axis=-1) + 0.5 * (one == other).sum(axis=-1)
 
 
 def friedman(losses: np.ndarray) -> Friedman | None:
@@ -59,22 +60,45 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def signed_rank(differences: np.ndarray) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test; zeros are left out, and 1 is what nothing gives.
+
+    Up to 200 differences it is exact also with ties, which searches that end at the same few architectures have many
+    of: the null distribution of the rank sum is built up rank by rank. (SciPy falls back on the normal distribution
+    then, and finds p = 0.025 in five equal differences, where 2 of 32 sign patterns are as extreme.)
+
+    Reference:
+        Wilcoxon (1945), Individual comparisons by ranking methods, Biometrics Bulletin 1.
+    """
+    from scipy.stats import rankdata, wilcoxon
+
+    differences = differences[differences != 0]
+    if not len(differences):
+        return 1.0
+    if len(differences) > _EXACT:
+        return float(np.asarray(wilcoxon(differences, method="asymptotic"))[1])
+    doubled = np.rint(2 * rankdata(np.abs(differences))).astype(int)  # tied ranks may be halves
+    distribution = np.zeros(doubled.sum() + 1)
+    distribution[0] = 1.0
+    for step in doubled:  # the rank has a plus with probability one half
+        distribution[step:] = 0.5 * (distribution[step:] + distribution[: len(distribution) - step])
+        distribution[:step] *= 0.5
+    observed = doubled[differences > 0].sum()
+    tail = min(distribution[: observed + 1].sum(), distribution[observed:].sum())
+    return float(min(1.0, 2.0 * tail))
+
+
 def wilcoxon_holm(losses: np.ndarray) -> np.ndarray:
     """Adjusted two-sided p-values of all pairs, symmetric (searchers, searchers) with ones on the diagonal.
 
     Blocks in which a pair is equal are left out of its test (Wilcoxon's own rule); a pair that is equal in all of them
     has p = 1. The size of a difference counts, so losses must mean the same in all blocks.
     """
-    from scipy.stats import wilcoxon
-
     searchers = losses.shape[1]
     first, second = np.triu_indices(searchers, k=1)
     raw = np.ones(len(first))
     for number, (i, j) in enumerate(zip(first, second, strict=True)):
-        difference = losses[:, i] - losses[:, j]
-        difference = difference[difference != 0]
-        if len(difference):
-            raw[number] = np.asarray(wilcoxon(difference))[1]
+        raw[number] = signed_rank(losses[:, i] - losses[:, j])
     p_values = np.ones((searchers, searchers))
     p_values[first, second] = p_values[second, first] = holm(raw)
     return p_values

@@ -7,8 +7,9 @@ The peers' numbers were printed once by scikit-posthocs 0.17.1, autorank 1.3.0 a
 
 import numpy as np
 import pytest
+from scipy.stats import PermutationMethod, rankdata, wilcoxon
 
-from metabench.analysis.significance import cliques, friedman, holm, rank, wilcoxon_holm
+from metabench.analysis.significance import cliques, friedman, holm, rank, signed_rank, wilcoxon_holm
 
 LOSSES = np.array(
     [
@@ -74,6 +75,42 @@ def test_wilcoxon_by_hand():
     # Five blocks, all in favour of the first: two of the 2^5 sign patterns are as extreme.
     losses = np.column_stack([np.zeros(5), [1.0, 2.0, 3.0, 4.0, 5.0]])
     assert wilcoxon_holm(losses)[0, 1] == pytest.approx(2 / 32)
+
+
+def test_signed_rank_is_scipys_exact_one_without_ties():
+    generator = np.random.default_rng(5)
+    for count in (1, 2, 5, 13, 40):
+        differences = generator.normal(0.3, 1.0, count)
+        assert signed_rank(differences) == pytest.approx(wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+def test_signed_rank_is_exact_with_ties():
+    # Five equal differences: 2 of the 32 sign patterns are as extreme. Then ranks 2, 2, 2, 4 with signs - + + +: the
+    # sum is 8 of 10; of 16 patterns 1 gives 10 and 3 give 8, and as many do at the other end.
+    assert signed_rank(np.full(5, 0.3)) == 2 / 32
+    assert signed_rank(np.array([-1.0, 1.0, 1.0, 2.0])) == pytest.approx(8 / 16)
+    ties = np.array([1, 1, -2, 2, 3, 3, 3, -1, 4, 5, 5], dtype=float)
+    # all 2^11 sign patterns, by SciPy
+    peer = wilcoxon(ties, method=PermutationMethod(n_resamples=np.inf)).pvalue
+    assert signed_rank(ties) == pytest.approx(peer)
+
+
+def test_signed_rank_leaves_zeros_out_and_is_two_sided():
+    differences = np.array([0.0, 1.0, 2.0, -3.0, 0.0, 4.0])
+    assert signed_rank(differences) == signed_rank(differences[differences != 0]) == signed_rank(-differences)
+    assert signed_rank(np.zeros(4)) == 1.0
+
+
+def test_signed_rank_of_many_is_near_the_exact_one():
+    differences = np.random.default_rng(2).normal(0.15, 1.0, 201)
+    exact = wilcoxon(differences, method="exact").pvalue
+    assert signed_rank(differences) == pytest.approx(exact, abs=1e-3)
+    assert signed_rank(differences) != exact
+
+
+def test_ranks_are_scipys():
+    losses = np.random.default_rng(1).integers(0, 4, (6, 5, 7)).astype(float)
+    np.testing.assert_array_equal(rank(losses), rankdata(losses, axis=-1))
 
 
 def test_equal_searchers_have_p_one():
