@@ -47,21 +47,24 @@ def _notes_on_runs(comparison: Comparison) -> list[str]:
         failed = [label for label, _, run in runs if run.incumbent is None]
         if failed:
             notes.append(
-                f"{searcher}: in {len(failed)} of {len(runs)} runs ({_names(failed)}) no training succeeded; they rank "
-                "last and are left out of medians over seeds."
+                f"{searcher}: in {len(failed)} of {len(runs)} runs ({_names(failed, comparison)}) no training succeeded; "
+                "they rank last and are left out of medians over seeds."
             )
         # A run stops before the training that would no longer fit, so it may end within one of its budget.
         short = [(label, run) for label, cell, run in runs if run.evaluations[-1] < cell.budget - 1]
         if short:
             fewest = min(run.evaluations[-1] for _, run in short)
+            where = _names([label for label, _ in short], comparison)
             notes.append(
-                f"{searcher}: {len(short)} of {len(runs)} runs ({_names([label for label, _ in short])}) ended before "
-                f"their budget, the first after {fewest:.4g} full trainings; their last incumbent is held."
+                f"{searcher}: {len(short)} of {len(runs)} runs ({where}) ended before their budget, the first "
+                f"after {fewest:.4g} full trainings; their last incumbent is held."
             )
     if len(comparison.searchers) == 1:
         notes.append("There is one searcher only, so nothing is ranked or tested.")
     return notes
 
 
-def _names(labels: list[str]) -> str:
-    return ", ".join(dict.fromkeys(labels))
+def _names(labels: list[str], comparison: Comparison) -> str:
+    """The tasks among labels, each once; in short where they are all there are."""
+    named = list(dict.fromkeys(labels))
+    return "every task" if len(named) == len(comparison.tasks) > 1 else ", ".join(named)

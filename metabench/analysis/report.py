@@ -33,7 +33,18 @@ def build_report(
         created: when; now if None.
 
     Returns:
-        The document; numbers to six significant digits, None where there is none. Losses are in score units.
+        The document; numbers to six significant digits, None where there is none. Losses are regrets (or errors, where
+        no optimum is known) of the incumbent on test, in score units. Its keys:
+
+        - ``schema``, ``created``, ``command``, ``provenance``, ``surrogates`` (their cards)
+        - ``searchers``, ``tasks``, ``budget`` (full trainings at which all are compared), ``notes``, ``gaps`` (planned
+          runs that are not there)
+        - ``leaderboard``: a row for each searcher and task
+        - ``summary``: interquartile means, performance profiles and probabilities of improvement over the tasks that
+          all searchers share, in units of ``tasks[..]["regret_of_median"]`` if ``scaled``
+        - ``ranking``: mean ranks, Friedman's test, Wilcoxon-Holm p-values, cliques, mean ranks over the search
+        - ``anytime``: for each task the quartiles over seeds at evaluations and simulated seconds
+        - ``tradeoff``: for each task whose table is at hand the Pareto fronts and hypervolumes
 
     Raises:
         RunFolderError: if a path is no run folder, or no run is finished.

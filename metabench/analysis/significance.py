@@ -64,8 +64,8 @@ def signed_rank(differences: np.ndarray) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test; zeros are left out, and 1 is what nothing gives.
 
     Up to 200 differences it is exact also with ties, which searches that end at the same few architectures have many
-    of: the null distribution of the rank sum is built up rank by rank. (SciPy falls back on the normal distribution
-    then, and finds p = 0.025 in five equal differences, where 2 of 32 sign patterns are as extreme.)
+    of: the null distribution of the rank sum is built up rank by rank. (With ties SciPy 1.17 is exact up to 13
+    differences; it gives p = 0.00018 for 14 equal ones, where 2 of 16,384 sign patterns, 0.00012, are as extreme.)
 
     Reference:
         Wilcoxon (1945), Individual comparisons by ranking methods, Biometrics Bulletin 1.
