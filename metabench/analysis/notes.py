@@ -46,9 +46,10 @@ def _notes_on_runs(comparison: Comparison) -> list[str]:
         runs = [(label, cell, run) for label, cell in cells.items() if cell for run in cell.runs]
         failed = [label for label, _, run in runs if run.incumbent is None]
         if failed:
+            where = _names(failed, comparison)
             notes.append(
-                f"{searcher}: in {len(failed)} of {len(runs)} runs ({_names(failed, comparison)}) no training succeeded; "
-                "they rank last and are left out of medians over seeds."
+                f"{searcher}: in {len(failed)} of {len(runs)} runs ({where}) no training succeeded; they rank last "
+                "and are left out of medians over seeds."
             )
         # A run stops before the training that would no longer fit, so it may end within one of its budget.
         short = [(label, run) for label, cell, run in runs if run.evaluations[-1] < cell.budget - 1]
