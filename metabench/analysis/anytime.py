@@ -19,7 +19,7 @@ _ROUND_NUMBERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 def anytime_section(comparison: Comparison) -> list[dict[str, Any]]:
     """For each task the curves of each searcher: ``curves[axis][split][searcher]``, and rows of the table behind."""
-    axes: tuple[Axis, ...] = ("evaluations", "seconds") if comparison.same_clock else ("evaluations",)
+    axes: tuple[Axis, ...] = ("evaluations", "seconds") if comparison.clock is not None else ("evaluations",)
     splits: tuple[Split, ...] = ("test", "val")
     section = []
     for task in comparison.tasks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +65,8 @@ class Comparison:
         cells: (searcher, task label) -> its runs; a pair without any finished run has none.
         gaps: planned runs that are not there, under the names used here.
         budget: full trainings at which all are compared: the smallest budget.
-        same_clock: whether simulated seconds mean the same in all folders.
+        clock: rules of the simulated clock: ``sim_workers``, ``clock``, ``promotions``; None if the folders differ in
+            them, so that their seconds do not mean the same.
     """
 
     folders: tuple[RunFolder, ...]
@@ -75,7 +75,7 @@ class Comparison:
     cells: Mapping[tuple[str, str], Cell]
     gaps: tuple[Gap, ...]
     budget: int
-    same_clock: bool
+    clock: Mapping[str, Any] | None
 
     def runs(self, searcher: str, task: Task) -> tuple[Run, ...]:
         """Finished runs of a searcher on a task, maybe none."""
@@ -137,8 +137,9 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
         ]
     searchers = tuple(dict.fromkeys(name for name, _ in cells))
     budget = min(cell.budget for cell in cells.values())
-    same_clock = len({json.dumps(_clock(folder), sort_keys=True) for folder in unique}) == 1
-    return Comparison(unique, tuple(tasks.values()), searchers, cells, tuple(gaps), budget, same_clock)
+    clocks = [_clock(folder) for folder in unique]
+    clock = clocks[0] if all(other == clocks[0] for other in clocks) else None
+    return Comparison(unique, tuple(tasks.values()), searchers, cells, tuple(gaps), budget, clock)
 
 
 def _task(label: str, benchmark: Mapping[str, Any], folder: RunFolder) -> Task:
@@ -148,7 +149,7 @@ def _task(label: str, benchmark: Mapping[str, Any], folder: RunFolder) -> Task:
         label=label,
         id=benchmark["id"],
         space=benchmark["space"],
-        kind=folder.plan["kind"],
+        kind=benchmark.get("kind", folder.plan["kind"]),
         table=benchmark.get("table", {}),
         measure="regret" if known else "error",
     )
@@ -157,7 +158,7 @@ def _task(label: str, benchmark: Mapping[str, Any], folder: RunFolder) -> Task:
 def _task_names(folders: Sequence[RunFolder]) -> dict[tuple[int, str], str]:
     """(folder, id) -> label."""
     identities = {
-        (number, benchmark["id"]): (folder.plan["kind"], _short(benchmark.get("table", {})))
+        (number, benchmark["id"]): (benchmark.get("kind", folder.plan["kind"]), _short(benchmark))
         for number, folder in enumerate(folders)
         for benchmark in folder.plan["benchmarks"]
     }
@@ -170,9 +171,11 @@ def _task_names(folders: Sequence[RunFolder]) -> dict[tuple[int, str], str]:
     }
 
 
-def _short(table: Mapping[str, Any]) -> str:
+def _short(benchmark: Mapping[str, Any]) -> str:
+    """What tells two benchmarks of one id apart: the table's checksum, or that of what live trainings depend on."""
+    table = benchmark.get("table") or {}
     checksums = [str(value)[:8] for key, value in sorted(table.items()) if "sha256" in key]
-    return " ".join(checksums)
+    return " ".join(checksums) or str(benchmark.get("definition") or "")[:8]
 
 
 def _searcher_names(folders: Sequence[RunFolder], tasks: Mapping[tuple[int, str], str]) -> dict[tuple[int, str], str]:

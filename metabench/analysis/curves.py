@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from metabench.analysis.comparison import Comparison, Split, Task, loss_trace
 from metabench.analysis.runs import Run
 from metabench.analysis.statistics import quartile_curves, step_values
 
-__all__ = ["Axis", "band", "band_of_runs", "evaluation_grid", "loss_curves", "time_grid"]
+__all__ = ["Axis", "band", "band_of_runs", "evaluation_grid", "loss_curves", "time_grid", "time_label"]
 
 Axis = Literal["evaluations", "seconds"]
 
@@ -28,6 +28,16 @@ def time_grid(runs: Sequence[Run], points: int = 100) -> np.ndarray:
     first = max(run.seconds[0] for run in runs)
     last = float(np.median([run.seconds[-1] for run in runs]))
     return np.geomspace(first, last, points) if 0 < first < last else np.empty(0)
+
+
+def time_label(clock: Mapping[str, Any] | None) -> str | None:
+    """What a simulated second is, for an axis; None where clocks differ."""
+    if clock is None:
+        return None
+    units = {"seconds": "CPU seconds of training", "flops": "seconds at 1 GFLOP/s", "epochs": "epochs"}
+    unit = units.get(clock["clock"], f"{clock['clock']} clock")
+    workers = clock["sim_workers"]
+    return f"Simulated time ({unit})" if workers == 1 else f"Simulated time ({unit}, {workers} workers)"
 
 
 def loss_curves(runs: Sequence[Run], grid: np.ndarray, axis: Axis, measure: str, split: Split) -> np.ndarray:

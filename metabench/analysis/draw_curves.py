@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_curves"]
 
-_LABELS = {"evaluations": "Evaluations (full trainings)", "seconds": "Simulated time (CPU seconds of training)"}
 _MOST_BANDS = 5
 
 
@@ -22,7 +21,7 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any], *, note: str = 
 
     Args:
         entry: of the task, out of ``document["anytime"]``.
-        document: of the report; its ``searchers`` are all that is read.
+        document: of the report; its ``searchers`` and ``clock`` are read.
         note: behind the title, in grey.
     """
     axes_of = {axis: curves["test"] for axis, curves in entry["curves"].items() if any(curves["test"].values())}
@@ -42,7 +41,7 @@ def draw_curves(entry: dict[str, Any], document: dict[str, Any], *, note: str = 
                 axes.fill_between(curve["x"], lower, upper, step="post", color=look(number)["color"], alpha=0.16, lw=0)
             axes.step(curve["x"], median, where="post", label=searcher, linewidth=1.6, **look(number))
             drawn += [float(value) for value in (*((*lower, *upper) if banded else ()), *median)]
-        set_log_axis(axes, _LABELS[axis])
+        set_log_axis(axes, "Evaluations (full trainings)" if axis == "evaluations" else document["clock"])
         style(axes)
     set_regret_axis(panels[0], drawn)
     panels[0].set_ylabel(f"Test {entry['measure']} (percentage points)")

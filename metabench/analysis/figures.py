@@ -47,7 +47,8 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
     count = sorted({len(found) for found in read.values()})
     seeds = f"{count[0]}" if len(count) == 1 else f"{count[0]} to {count[-1]}"
     entry = {"task": title, "measure": "regret", "curves": curves}
-    figure = draw_curves(entry, {"searchers": list(read)}, note=f"median and quartiles over {seeds} seeds")
+    document = {"searchers": list(read), "clock": "Simulated time"}
+    figure = draw_curves(entry, document, note=f"median and quartiles over {seeds} seeds")
     if figure is None:
         return False
     figure.savefig(path, metadata={"Software": None})

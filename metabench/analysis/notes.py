@@ -22,7 +22,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         notes.append("A searcher that is in several folders is shown once for each, with the folder's name behind it.")
     if any("(" in task.label for task in tasks):
         notes.append("Folders have different tables of one benchmark; these are treated as different tasks.")
-    if not comparison.same_clock:
+    if comparison.clock is None:
         notes.append("The folders' simulated clocks have different rules, so curves in simulated time are left out.")
     replicates = {(folder.plan.get("settings") or {}).get("replicates", "random") for folder in folders}
     if len(replicates) > 1:

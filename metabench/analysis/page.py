@@ -12,7 +12,7 @@ from metabench.analysis.page_text import FILTERS
 __all__ = ["render_page"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_CHARTED = ("searchers", "anytime", "ranking", "summary", "tradeoff")
+_CHARTED = ("searchers", "clock", "anytime", "ranking", "summary", "tradeoff")
 
 
 def render_page(document: dict[str, Any]) -> str:

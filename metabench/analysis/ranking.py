@@ -44,7 +44,7 @@ def ranking_section(comparison: Comparison, scale: Mapping[str, float]) -> dict[
         "smallest_p": _smallest_p(len(blocks), len(comparison.searchers)),
         "cliques": None if most else bars,
         "over_evaluations": _over(*losses_over_evaluations(blocks, comparison.budget)),
-        "over_time": _over(*losses_over_time(blocks)) if comparison.same_clock else None,
+        "over_time": _over(*losses_over_time(blocks)) if comparison.clock is not None else None,
     }
     return section
 

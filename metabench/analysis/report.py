@@ -9,6 +9,7 @@ from typing import Any
 
 from metabench.analysis.anytime import anytime_section
 from metabench.analysis.comparison import Comparison, compare
+from metabench.analysis.curves import time_label
 from metabench.analysis.landscape import Landscape, open_landscape
 from metabench.analysis.leaderboard import leaderboard_section
 from metabench.analysis.notes import comparison_notes
@@ -37,8 +38,8 @@ def build_report(
         no optimum is known) of the incumbent on test, in score units. Its keys:
 
         - ``schema``, ``created``, ``command``, ``provenance``, ``surrogates`` (their cards)
-        - ``searchers``, ``tasks``, ``budget`` (full trainings at which all are compared), ``notes``, ``gaps`` (planned
-          runs that are not there)
+        - ``searchers``, ``tasks``, ``budget`` (full trainings at which all are compared), ``clock`` (what simulated
+          time is, in words), ``notes``, ``gaps`` (planned runs that are not there)
         - ``leaderboard``: a row for each searcher and task
         - ``summary``: interquartile means, performance profiles and probabilities of improvement over the tasks that
           all searchers share, in units of ``tasks[..]["regret_of_median"]`` if ``scaled``
@@ -77,6 +78,7 @@ def report_on(comparison: Comparison, *, command: str | None = None, created: da
             for task in comparison.tasks
         ],
         "budget": comparison.budget,
+        "clock": time_label(comparison.clock),
         "notes": notes,
         "gaps": [vars(gap) for gap in comparison.gaps],
         "leaderboard": leaderboard_section(comparison),

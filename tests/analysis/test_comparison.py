@@ -7,6 +7,7 @@ import pytest
 
 from metabench.analysis.blocks import common_blocks, losses_at_budget
 from metabench.analysis.comparison import compare, final_losses
+from metabench.analysis.curves import time_label
 from metabench.analysis.notes import comparison_notes
 from metabench.analysis.runs import read_folder
 from metabench.errors import RunFolderError
@@ -78,9 +79,20 @@ def test_the_smallest_budget_counts(made_up, tmp_path):
 def test_another_clock_has_no_common_time(made_up, tmp_path):
     a = made_up.folder(tmp_path / "a", searchers=("random",), settings={"clock": "seconds", "sim_workers": 1})
     b = made_up.folder(tmp_path / "b", searchers=("local-search",), settings={"clock": "epochs"})
-    assert not _compare(a, b).same_clock
+    assert _compare(a, b).clock is None
     assert "simulated clocks have different rules" in _notes(_compare(a, b))
-    assert _compare(a).same_clock
+    assert _compare(a).clock == {"clock": "seconds", "sim_workers": 1, "promotions": "continue"}
+    assert time_label(_compare(a).clock) == "Simulated time (CPU seconds of training)"
+    assert time_label({"clock": "epochs", "sim_workers": 4}) == "Simulated time (epochs, 4 workers)"
+
+
+def test_another_definition_of_live_trainings_is_another_task(made_up, tmp_path):
+    a, b = (made_up.folder(tmp_path / name, tasks=(HILLS,), kind="live") for name in "ab")
+    for path, checksum in ((a, "12" * 32), (b, "34" * 32)):
+        plan = json.loads((path / "run.json").read_text())
+        plan["benchmarks"][0] |= {"table": {"kind": "live"}, "kind": "live", "definition": checksum}
+        (path / "run.json").write_text(json.dumps(plan))
+    assert [task.label for task in _compare(a, b).tasks] == [f"{HILLS} (live 12121212)", f"{HILLS} (live 34343434)"]
 
 
 def test_missing_runs_are_counted_and_named(made_up, tmp_path):

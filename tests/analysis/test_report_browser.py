@@ -165,7 +165,7 @@ def test_axes_and_scores_can_be_changed(opened):
     _one(opened, '[data-choice="axis"] button[value="seconds"]').click()
     seconds = first_curve()
     assert seconds != before
-    assert "CPU seconds" in _one(opened, '[data-chart="anytime"] svg').text
+    assert "simulated time (CPU seconds of training)" in _one(opened, '[data-chart="anytime"] svg').text
     _one(opened, '[data-choice="split"] button[value="val"]').click()
     assert "validation regret" in _one(opened, '[data-chart="anytime"] svg').text
     _one(opened, '[data-choice="axis"] button[value="evaluations"]').click()

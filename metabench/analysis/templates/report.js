@@ -14,12 +14,12 @@ function drawAnytime() {
     const series = shown().filter((s) => curves[s.name]).map((s) => ({ ...s, ...curves[s.name] }));
     const xs = series.flatMap((s) => s.x), ys = series.flatMap((s) => (state.bands ? [...s.lower, ...s.upper] : s.median));
     if (!xs.length) { host.querySelector(":scope > svg")?.remove(); continue; }
-    const time = state.axis === "seconds", unit = time ? "CPU seconds" : "evaluations";
+    const time = state.axis === "seconds", unit = time ? "seconds on the simulated clock" : "evaluations";
     lineChart(host, series, {
       x: logScale(Math.min(...xs), Math.max(...xs)), y: regretScale(ys), writeY: points, writeTip: (v) => `${points(v)}`, bands: state.bands,
-      xLabel: time ? "simulated time (CPU seconds of training)" : "evaluations (full trainings)",
+      xLabel: time ? data.clock.replace("Sim", "sim") : "evaluations (full trainings)",
       yLabel: `${state.split === "test" ? "test" : "validation"} ${task.measure} (points)`,
-      tipHead: (v) => `${plain(v)} ${unit}`,
+      tipHead: (v) => `${plain(v)} ${time ? "simulated seconds" : "evaluations"}`,
       label: `${task.measure} of the incumbent on ${task.task} against ${unit}, one line a searcher; the numbers are in the table below`,
     });
   }
