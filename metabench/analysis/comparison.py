@@ -64,7 +64,7 @@ class Comparison:
         searchers: their names; with the folder's where two folders have the same searcher on the same task.
         cells: (searcher, task label) -> its runs; a pair without any finished run has none.
         gaps: planned runs that are not there, under the names used here.
-        budget: full trainings at which all are compared: the smallest budget.
+        budget: full trainings at which all are compared: the smallest budget of those that have runs.
         clock: rules of the simulated clock: ``sim_workers``, ``clock``, ``promotions``; None if the folders differ in
             them, so that their seconds do not mean the same.
     """
@@ -136,7 +136,7 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
             for gap in folder.gaps
         ]
     searchers = tuple(dict.fromkeys(name for name, _ in cells))
-    budget = min(cell.budget for cell in cells.values())
+    budget = min(cell.budget for cell in cells.values() if cell.runs)
     clocks = [_clock(folder) for folder in unique]
     clock = clocks[0] if all(other == clocks[0] for other in clocks) else None
     return Comparison(unique, tuple(tasks.values()), searchers, cells, tuple(gaps), budget, clock)

@@ -14,7 +14,7 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if comparison.gaps:
         planned = sum(cell.planned for cell in comparison.cells.values())
         notes.append(f"{len(comparison.gaps)} of {planned} planned runs are not there; they are listed below.")
-    budgets = sorted({cell.budget for cell in comparison.cells.values()})
+    budgets = sorted({cell.budget for cell in comparison.cells.values() if cell.runs})
     if len(budgets) > 1:
         spelled = ", ".join(f"{budget:,}" for budget in budgets)
         notes.append(f"The runs have budgets of {spelled} full trainings; all are compared at {comparison.budget:,}.")
@@ -32,7 +32,9 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         notes.append(f"No optimum is known for {without}: error (1 - score) stands in for regret there.")
     if len(comparison.common_tasks) < len(tasks):
         left = ", ".join(task.label for task in tasks if task not in comparison.common_tasks)
-        notes.append(f"Not every searcher has a finished run on {left}; comparisons across tasks leave it out.")
+        notes.append(
+            f"Not every searcher has a finished run on {left}; comparisons across tasks leave out what is not shared."
+        )
     return notes + _notes_on_runs(comparison)
 
 
