@@ -61,8 +61,9 @@ class Comparison:
     Attributes:
         folders: where they come from.
         tasks: in the order given.
-        searchers: their names; with the folder's where two folders have the same searcher on the same task.
-        cells: (searcher, task label) -> its runs; a pair without any finished run has none.
+        searchers: names of those that have a finished run; with the folder's where two folders have the same searcher
+            on the same task.
+        cells: (searcher, task label) -> its runs, maybe none; here are also searchers without any.
         gaps: planned runs that are not there, under the names used here.
         budget: full trainings at which all are compared: the smallest budget of those that have runs.
         clock: rules of the simulated clock: ``sim_workers``, ``clock``, ``promotions``; None if the folders differ in
@@ -135,7 +136,7 @@ def compare(folders: Sequence[RunFolder]) -> Comparison:
             Gap(searcher_names[number, gap.searcher], task_names[number, gap.task], gap.seed, gap.reason)
             for gap in folder.gaps
         ]
-    searchers = tuple(dict.fromkeys(name for name, _ in cells))
+    searchers = tuple(dict.fromkeys(name for (name, _), cell in cells.items() if cell.runs))
     budget = min(cell.budget for cell in cells.values() if cell.runs)
     clocks = [_clock(folder) for folder in unique]
     clock = clocks[0] if all(other == clocks[0] for other in clocks) else None

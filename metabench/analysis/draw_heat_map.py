@@ -19,7 +19,7 @@ def draw_heat_map(document: dict[str, Any]) -> Figure:
     searchers, tasks = document["searchers"], [task["label"] for task in document["tasks"]]
     values = np.full((len(searchers), len(tasks)), np.nan)
     for row in document["leaderboard"]:
-        if row["test"]["median"] is not None:
+        if row["test"]["median"] is not None:  # so it is a searcher with a run
             values[searchers.index(row["searcher"]), tasks.index(row["task"])] = 100 * row["test"]["median"]
     known = ~np.isnan(values)
     low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)

@@ -18,7 +18,7 @@ def leaderboard_section(comparison: Comparison) -> list[dict[str, Any]]:
     """Rows by task, best median first; a pair of which no run is finished has a row too, without numbers."""
     rows = []
     for task in comparison.tasks:
-        searchers = [searcher for searcher in comparison.searchers if (searcher, task.label) in comparison.cells]
+        searchers = [searcher for searcher, label in comparison.cells if label == task.label]
         rows += sorted((_row(comparison, searcher, task) for searcher in searchers), key=_last_without_median)
     return rows
 

@@ -30,6 +30,9 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     if any(task.measure == "error" for task in tasks):
         without = ", ".join(task.label for task in tasks if task.measure == "error")
         notes.append(f"No optimum is known for {without}: error (1 - score) stands in for regret there.")
+    without = [name for name in dict.fromkeys(name for name, _ in comparison.cells) if name not in comparison.searchers]
+    if without:
+        notes.append(f"{', '.join(without)} has no finished run and is in the leaderboard only.")
     if len(comparison.common_tasks) < len(tasks):
         left = ", ".join(task.label for task in tasks if task not in comparison.common_tasks)
         notes.append(

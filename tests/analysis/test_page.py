@@ -9,6 +9,7 @@ import pytest
 from metabench.analysis.page import render_page
 from metabench.analysis.page_text import FILTERS
 from metabench.analysis.report import build_report
+from metabench.analysis.runs import run_file
 
 _VOID = {"meta", "link", "br", "hr", "img", "input", "path"}
 
@@ -83,6 +84,9 @@ def test_names_are_escaped(made_up, tmp_path):
     plan = json.loads((folder / "run.json").read_text())
     plan["searchers"].append(name)
     (folder / "run.json").write_text(json.dumps(plan))
+    path = run_file(folder, made_up.TASKS[0], name, 0)
+    path.parent.mkdir()
+    path.write_text("".join(f"{json.dumps(trial)}\n" for trial in made_up.trials(name, 0, 0, 30, 0.5)))
     page = render_page(build_report(folder))
     assert "</script><b>" not in page
     data = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
@@ -110,6 +114,19 @@ def test_folders_without_a_common_task(made_up, tmp_path):
     page = render_page(build_report([a, b]))
     assert _check(page).wrong == []
     assert "no run" in page  # in the heat map
+
+
+def test_a_searcher_without_a_run_is_in_the_leaderboard_only(made_up, tmp_path):
+    folder = made_up.folder(tmp_path / "run", tasks=made_up.TASKS[:1], seeds=2)
+    for path in (folder / made_up.TASKS[0] / "local-search").iterdir():
+        path.unlink()
+    document = build_report(folder)
+    assert document["searchers"] == ["random", "regularized-evolution"]
+    assert len(document["ranking"]["mean_ranks"]) == 2
+    assert document["leaderboard"][-1]["searcher"] == "local-search"
+    page = render_page(document)
+    assert "0 of 2" in page
+    assert "local-search has no finished run and is in the leaderboard only." in page
 
 
 def test_a_surrogates_card_is_shown_where_there_is_one(made_up, tmp_path, monkeypatch):

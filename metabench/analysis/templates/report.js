@@ -13,6 +13,7 @@ function drawAnytime() {
     const task = data.anytime[Number(host.dataset.task)], curves = task.curves[state.axis]?.[state.split] || {};
     const series = shown().filter((s) => curves[s.name]).map((s) => ({ ...s, ...curves[s.name] }));
     const xs = series.flatMap((s) => s.x), ys = series.flatMap((s) => (state.bands ? [...s.lower, ...s.upper] : s.median));
+    host.toggleAttribute("data-empty", !xs.length);
     if (!xs.length) { host.querySelector(":scope > svg")?.remove(); continue; }
     const time = state.axis === "seconds", unit = time ? "seconds on the simulated clock" : "evaluations";
     lineChart(host, series, {
