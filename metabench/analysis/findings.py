@@ -27,7 +27,7 @@ def _on_ranks(document: dict[str, Any]) -> str:
     if ranking["p_values"] is None:
         return f"{line}, on a single block of task and seed: no test can be made."
     if not ranking["friedman_rejects"]:
-        return f"{line}, but Friedman's test finds no difference among the searchers (p = {_p(document)})."
+        return f"{line}, but Friedman's test does not find that the searchers differ (p = {_p(document)})."
     others = [i for i in range(len(names)) if i != best]
     beaten = [names[i] for i in others if ranking["p_values"][best][i] < ranking["alpha"]]
     if len(beaten) == len(others):
@@ -54,7 +54,8 @@ def _on_means(document: dict[str, Any]) -> str:
     found, unit = means[best], 1 if summary["scaled"] else 100
     spread = "" if found["lower"] is None else f" [{_short(unit * found['lower'])}, {_short(unit * found['upper'])}]"
     what = "times the median architecture's" if summary["scaled"] else "points"
-    measure = "regret" if all(task["measure"] == "regret" for task in document["tasks"]) else "error"
+    shared = [task for task in document["tasks"] if task["label"] in summary["tasks"]]
+    measure = " or ".join(sorted({task["measure"] for task in shared}, reverse=True))
     lead = (
         "has the lowest interquartile mean of final test"
         if len(names) > 1
