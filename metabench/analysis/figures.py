@@ -1,30 +1,26 @@
-"""Figures for papers, by matplotlib without its global state."""
+"""The regret figure that a search leaves in its run folder."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from metabench.analysis.statistics import held_curves, quartile_curves, step_values
+from metabench.analysis.anytime import thinned
+from metabench.analysis.curves import Axis, band_of_runs
+from metabench.analysis.draw_curves import draw_curves
+from metabench.analysis.runs import run_of_trials
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["PALETTE", "save_regret_figure"]
-
-# Okabe and Ito (2008): told apart with every common colour blindness. Line styles repeat the difference for grey print.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
-_POINTS = 400
+__all__ = ["save_regret_figure"]
 
 Runs = Sequence[Sequence[Mapping[str, Any]]]
 
 
 def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool:
-    """Draws test regret against evaluations and against simulated time: median and interquartile band over runs.
+    """Draws test regret against evaluations (full trainings) and simulated time: median and quartiles over runs.
 
     Args:
         runs: searcher -> its runs, each a list of trials as :func:`metabench.searchers.loop.run_loop` gives them. A
@@ -33,79 +29,32 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
         path: PNG to write.
 
     Returns:
-        Whether a figure was written: not if there is no run with an incumbent.
+        Whether a figure was written: not if there is no run with an incumbent whose regret is known.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    runs = {
-        searcher: kept
+    read = {
+        searcher: [
+            run
+            for seed, trials in enumerate(found)
+            if trials and np.isfinite((run := run_of_trials(searcher, title, seed, trials)).test_regret).any()
+        ]
         for searcher, found in runs.items()
-        if (kept := [run for run in found if np.isfinite(_regrets(run)).any()])
     }
-    if not runs:
+    read = {searcher: found for searcher, found in read.items() if found}
+    if not read:
         return False
-    figure = Figure(figsize=(9.0, 3.9), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, sharey=True)
-    positive: list[float] = []
-    for number, (searcher, found) in enumerate(runs.items()):
-        look = {"color": PALETTE[number % len(PALETTE)], "linestyle": _STYLES[number % len(_STYLES)]}
-        length = max(len(run) for run in found)
-        bands = 100 * quartile_curves(held_curves([_regrets(run) for run in found], length))
-        positive += _draw(left, np.arange(1, length + 1), bands, searcher, look)
-        clocks = [np.array([trial["simulated_seconds"] for trial in run]) for run in found]
-        first, last = max(clock[0] for clock in clocks), float(np.median([clock[-1] for clock in clocks]))
-        if 0 < first < last:
-            grid = np.geomspace(first, last, _POINTS)
-            curves = [step_values(clock, _regrets(run), grid) for clock, run in zip(clocks, found, strict=True)]
-            positive += _draw(right, grid, 100 * quartile_curves(np.array(curves)), searcher, look)
-    for axes, label in ((left, "Evaluations"), (right, "Simulated time (CPU seconds of training)")):
-        axes.set_xscale("log")
-        axes.set_xlabel(label)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(_plain)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        _style(axes)
-    _set_regret_axis(left, positive)
-    left.set_ylabel("Test regret (percentage points)")
-    count = sorted({len(found) for found in runs.values()})
-    left.legend(frameon=False, loc="lower left", handlelength=2.6)
+    axes: tuple[Axis, ...] = ("evaluations", "seconds")
+    curves = {axis: {"test": {name: _curve(found, axis) for name, found in read.items()}} for axis in axes}
+    count = sorted({len(found) for found in read.values()})
     seeds = f"{count[0]}" if len(count) == 1 else f"{count[0]} to {count[-1]}"
-    figure.suptitle(f"{title}: regret of the incumbent", x=0.01, ha="left", fontsize=12, fontweight="bold")
-    left.set_title(f"median and interquartile band over {seeds} seeds", loc="left", fontsize=9, color="#555555")
+    entry = {"task": title, "measure": "regret", "curves": curves}
+    document = {"searchers": list(read), "clock": "Simulated time"}
+    figure = draw_curves(entry, document, note=f"median and quartiles over {seeds} seeds")
+    if figure is None:
+        return False
     figure.savefig(path, metadata={"Software": None})
     return True
 
 
-def _regrets(run: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    return np.array([np.nan if trial["test_regret"] is None else trial["test_regret"] for trial in run], dtype=float)
-
-
-def _draw(axes: Axes, x: np.ndarray, bands: np.ndarray, label: str, look: dict[str, Any]) -> list[float]:
-    lower, median, upper = bands
-    axes.fill_between(x, lower, upper, step="post", color=look["color"], alpha=0.16, linewidth=0)
-    axes.step(x, median, where="post", label=label, linewidth=1.8, **look)
-    return [float(value) for value in bands[np.isfinite(bands) & (bands > 1e-9)]]
-
-
-def _set_regret_axis(axes: Axes, positive: Sequence[float]) -> None:
-    """Logarithmic, but linear below the smallest regret, so that a regret of exactly 0 stays on the page."""
-    if not positive:
-        return
-    threshold = 10 ** np.floor(np.log10(max(min(positive), 0.01 * max(positive))))
-    axes.set_yscale("symlog", linthresh=threshold, linscale=0.4)
-    axes.set_ylim(-0.1 * threshold, 1.15 * max(positive))  # a line at 0 shows in full
-    axes.yaxis.set_major_formatter(_plain)
-
-
-def _plain(value: float, _position: object = None) -> str:
-    return f"{value:,.6g}"
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
+def _curve(runs: Sequence[Any], axis: Axis) -> dict[str, Any] | None:
+    budget = max(math.floor(run.evaluations[-1] + 1e-9) for run in runs)
+    return thinned(*band_of_runs(runs, max(budget, 1), axis, "regret", "test"))

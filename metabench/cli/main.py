@@ -17,6 +17,7 @@ COMMANDS = {
     "list": "show the spaces, tasks, blocks and searchers there are",
     "query": "look up what an architecture scored, or the best ones",
     "search": "run architecture searches on a benchmark and compare them",
+    "report": "make a page, figures or JSON of what search runs show",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
     "cite": "print what to cite for a space, task, block or searcher",
