@@ -10,7 +10,8 @@ PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-peers search test lint types unit wheel wheel-check table bench-layers clean
+.PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
+	bench-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -28,7 +29,7 @@ $(VENV)/installed: $(SETUP) | $(BIN)/python
 # learn2learn 0.2.0 ships C files that no longer compile: `build_ext` makes it generate them again, which only a PEP 517 build
 # passes on; --no-deps keeps its torchvision from replacing torch.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn,jobqueue]'
 	$(PIP) install --quiet --no-deps --use-pep517 --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
 
@@ -50,6 +51,7 @@ install-peers: $(PEERS)/installed ## make .venv-peers with the libraries that th
 search: install ## set up, then run the main job: three searchers on the shipped table
 	$(BIN)/metabench search random regularized-evolution smac --on cells2-v1/mnist1d-v1 \
 		--trials 100 --seeds 10 --out runs/quickstart
+	$(BIN)/metabench report runs/quickstart
 
 test: lint types wheel-check unit ## set up, then run every check: lint, types, wheel, tests
 
@@ -60,7 +62,13 @@ lint: install-test ## ruff, format and rules
 types: install-test ## pyright
 	$(PYRIGHT)
 
-unit: install-test ## pytest
+browser: ## Chromium for the report's browser tests, where this user may install it
+	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null; \
+		then :; else echo "no Chromium here: the report's browser tests are skipped"; fi; fi
+
+unit: install-test browser ## pytest
 	$(BIN)/python -m pytest -n 2
 
 wheel: install-test ## build the wheel into dist/
@@ -75,6 +83,9 @@ table: install ## train what is missing of the small table, and pack it
 bench-layers: install-peers ## compare the layers with their peers, and write the table and figures of metabench/layers/README.md
 	$(PEERS)/bin/python tests/benchmarks/layers.py --page
 	$(PEERS)/bin/python tests/benchmarks/layers_figure.py
+
+bench-metarl: install-test ## time the meta-RL environments beside gymnasium's vector of single ones
+	$(BIN)/python tests/benchmarks/envs.py
 
 # The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
 SEARCH_PEERS := .venv-search-peers

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metabench import errors
+    from metabench.analysis.report import build_report as report
     from metabench.datasets import load_task
+    from metabench.envs import make_environment
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
@@ -30,8 +32,10 @@ __all__ = [
     "errors",
     "load_space",
     "load_task",
+    "make_environment",
     "open",
     "pack",
+    "report",
     "search",
 ]
 
@@ -43,8 +47,10 @@ _LAZY = {
     "errors": "metabench.errors",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
+    "make_environment": "metabench.envs:make_environment",
     "open": "metabench.tables:open_benchmark",
     "pack": "metabench.tables:pack_table",
+    "report": "metabench.analysis.report:build_report",
     "search": "metabench.searchers:run_search",
 }
 
