@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metabench.errors import MissingResultError, TableError
+from metabench.searchers.transfer import scores_on_other_tasks
 from metabench.tables.benchmark import UNCONVERGED_LIMIT, Benchmark
+from metabench.tables.replicates import replicate_mean
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Result, Status
 
 if TYPE_CHECKING:
     from metabench.searchers.trainings import Trainings
     from metabench.spaces import Architecture
 
-__all__ = ["Objective", "Standing", "replicate_mean"]
+__all__ = ["Objective", "Standing"]
 
 _SCORES = ("val_score", "test_score")
 _NOTHING = dict.fromkeys((*TRAINING_METRICS, "train_seconds", *ARCHITECTURE_METRICS), math.nan)
@@ -137,8 +139,6 @@ class Objective:
     def other_tasks(self, searcher: str) -> dict[str, np.ndarray]:
         """Scores on other tasks of the space's table, as :func:`metabench.searchers.transfer.scores_on_other_tasks`."""
         if self._other_tasks is None:
-            from metabench.searchers.transfer import scores_on_other_tasks
-
             self._other_tasks = scores_on_other_tasks(self.benchmark, searcher)
         return self._other_tasks
 
@@ -154,14 +154,6 @@ class Objective:
         if found is None:
             found = self._architectures[code] = self.space.architecture(code)
         return found
-
-
-def replicate_mean(scores: np.ndarray) -> np.ndarray:
-    """Mean over the first axis (replicates) of what is finite there, NaN where nothing is."""
-    known = np.isfinite(scores)
-    count = known.sum(axis=0)
-    total = np.where(known, scores, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def _finite_or_none(value: float) -> float | None:

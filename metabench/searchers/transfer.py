@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metabench.errors import ArgumentError
-from metabench.searchers.objective import replicate_mean
+from metabench.tables.replicates import replicate_mean
 from metabench.tables.result import TRAINING_METRICS
 from metabench.tables.table import find_table, open_table
 
