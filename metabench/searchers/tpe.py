@@ -39,7 +39,7 @@ class TPE(Searcher):
                 f"the searcher 'tpe' needs the package optuna ({error}); pip install 'metabench[optuna]'."
             ) from error
         choices = optuna.distributions.CategoricalDistribution(space.blocks)
-        self._distributions = {f"stage{stage + 1}": choices for stage in range(space.stages)}
+        self._distributions: dict[str, Any] = {f"stage{stage + 1}": choices for stage in range(space.stages)}
         self._failed = optuna.trial.TrialState.FAIL
         sampler = optuna.samplers.TPESampler(seed=derive("tpe", seed) % 2**32)
         logger = logging.getLogger("optuna")
