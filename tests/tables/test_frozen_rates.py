@@ -6,7 +6,7 @@ import pytest
 
 from metabench.content import identifiers, locate
 from metabench.datasets import load_task
-from metabench.training.rate_check import best_rates, family
+from metabench.tables.rate_check import best_rates, family
 
 
 @pytest.mark.parametrize("name", identifiers("tasks", of="dataset"))

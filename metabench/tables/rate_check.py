@@ -213,8 +213,8 @@ class Options:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """``python -m metabench.training.rate_check TASK --out FILE``: the table on stdout, progress on stderr."""
-    options = tyro.cli(Options, prog="python -m metabench.training.rate_check", args=argv)
+    """``python -m metabench.tables.rate_check TASK --out FILE``: the table on stdout, progress on stderr."""
+    options = tyro.cli(Options, prog="python -m metabench.tables.rate_check", args=argv)
     scores = check_rates(
         load_task(options.task),
         options.out,

@@ -6,8 +6,8 @@ import pytest
 
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, RunFolderError, UnknownNameError
-from metabench.training import rate_check
-from metabench.training.rate_check import Probe, best_rates, check_rates, family, main, table
+from metabench.tables import rate_check
+from metabench.tables.rate_check import Probe, best_rates, check_rates, family, main, table
 
 
 @pytest.fixture
