@@ -3,9 +3,11 @@
 __all__ = [
     "ArchitectureError",
     "ArgumentError",
+    "CheckpointError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
+    "DivergedError",
     "MetabenchError",
     "MissingResultError",
     "OptionalDependencyError",
@@ -58,6 +60,14 @@ class TableError(MetabenchError):
 
 class RunFolderError(MetabenchError):
     """A run folder belongs to another space, version or plan."""
+
+
+class CheckpointError(MetabenchError):
+    """A checkpoint is damaged, or belongs to another agent, environment or plan."""
+
+
+class DivergedError(MetabenchError, ArithmeticError):
+    """A training became non-finite; the message says where, and what its last good checkpoint is."""
 
 
 class SolverError(MetabenchError, ArithmeticError):
