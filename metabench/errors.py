@@ -4,6 +4,7 @@ __all__ = [
     "ArchitectureError",
     "ArgumentError",
     "CheckpointError",
+    "ConformanceError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
@@ -12,6 +13,7 @@ __all__ = [
     "MissingResultError",
     "OptionalDependencyError",
     "QueryError",
+    "ResetNeededError",
     "RunFolderError",
     "SolverError",
     "TableError",
@@ -25,6 +27,10 @@ class MetabenchError(Exception):
 
 class ArgumentError(MetabenchError, ValueError):
     """An argument has the wrong type, shape or value."""
+
+
+class ConformanceError(MetabenchError, AssertionError):
+    """A component breaks the contract of its kind; raised by the kits of ``metabench.testing``."""
 
 
 class UnknownNameError(MetabenchError, LookupError):
@@ -76,6 +82,10 @@ class SolverError(MetabenchError, ArithmeticError):
 
 class DifferentiationError(MetabenchError, RuntimeError):
     """A derivative was asked for that the layer does not give; it raises rather than be wrong."""
+
+
+class ResetNeededError(MetabenchError, RuntimeError):
+    """An environment is stepped or looked into before a trial was begun."""
 
 
 class OptionalDependencyError(MetabenchError, ImportError):

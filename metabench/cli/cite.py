@@ -63,6 +63,10 @@ def _entries(name: str) -> list[dict[str, str]]:
         from metabench.spaces import load_space
 
         return [_entry("space", name, load_space(name).citation)]
+    if name in content.identifiers("tasks", of="environment"):
+        from metabench.envs import load_environment
+
+        return [_entry("environment", name, load_environment(name).citation)]
     if name in tasks:
         from metabench.datasets import load_task
 

@@ -89,17 +89,32 @@ def _measured(space: str) -> list[str]:
 def _tasks(detail: bool) -> list[dict[str, Any]]:
     from metabench import content
     from metabench.datasets import load_task
+    from metabench.envs import environment_identifiers, load_environment
 
-    tasks = [load_task(identifier) for identifier in content.identifiers("tasks")]
+    tasks = [load_task(identifier) for identifier in content.identifiers("tasks", of="dataset")]
+    environments = [load_environment(identifier) for identifier in environment_identifiers()]
     return [
         {
             "name": task.id,
+            "kind": "dataset",
             "metric": task.metric,
             "epochs": list(task.epochs),
             "reference": dict(task.reference),
             "description": task.description,
         }
         for task in tasks
+    ] + [
+        {
+            "name": task.id,
+            "kind": "environment",
+            "metric": "return",
+            "epochs": [],
+            "reference": {policy: task.reference.total(policy) for policy in task.reference.returns}
+            if task.reference
+            else {},
+            "description": task.description,
+        }
+        for task in environments
     ]
 
 

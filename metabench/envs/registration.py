@@ -1,0 +1,24 @@
+"""Registers the shipped environments with gymnasium, under the namespace ``metabench``."""
+
+from __future__ import annotations
+
+__all__ = ["GYMNASIUM_IDS", "register"]
+
+GYMNASIUM_IDS: dict[str, str] = {
+    "grid-navigation-v0": "metabench/GridNavigation-v0",
+}
+"""Our id -> gymnasium's."""
+
+
+def register() -> None:
+    """Adds the environments to gymnasium's registry; nothing is built, and torch is not imported."""
+    import gymnasium
+
+    for task, identifier in GYMNASIUM_IDS.items():
+        if identifier not in gymnasium.registry:
+            gymnasium.register(
+                identifier,
+                entry_point="metabench.envs.make:make_single_environment",
+                vector_entry_point="metabench.envs.make:make_environment",
+                kwargs={"name": task},
+            )
