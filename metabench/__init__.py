@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metabench import errors
     from metabench.datasets import load_task
+    from metabench.metarl.explore import explore
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "build",
     "errors",
+    "explore",
     "load_space",
     "load_task",
     "open",
@@ -41,6 +43,7 @@ _LAZY = {
     "Result": "metabench.tables.result:Result",
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
+    "explore": "metabench.metarl.explore:explore",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
     "open": "metabench.tables:open_benchmark",

@@ -1,13 +1,13 @@
 """Memory cells m' = cell(m, e): what a recurrent belief encoder is made of. Every block is one, by its name.
 
-A block solves for a state; a memory cell also has to keep one. So the block makes the candidate and a gate decides how much
-of it is kept, as in a gated recurrent unit:
+A block solves for a state; a memory cell also has to keep one. So the block makes the candidate and a gate decides how
+much of it is kept, as in a gated recurrent unit:
 
     c  = layer-norm(block(m + V e))      the block's lift decides how the candidate is solved
     m' = m + g (c - m),  g = sigmoid(A e + B m + b)
 
-The state enters the block where blocks take theirs, is injected, and stays bounded. The gate is the same for all blocks, so two
-cells differ in the block alone. ``gru`` is the usual gated recurrent unit, without the detour.
+The state enters the block where blocks take theirs, is injected, and stays bounded. The gate is the same for all
+blocks, so two cells differ in the block alone. ``gru`` is the usual gated recurrent unit, without the detour.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class GRUMemory(MemoryCell):
         return torch.gru_cell(entry, memory, self.U, self.W, self.b, self.c)
 
     def unroll(self, memory: Tensor, entries: Tensor) -> Tensor:
-        weights = [self.U, self.W, self.b, self.c]
+        weights: list[Tensor] = [self.U, self.W, self.b, self.c]
         states, _ = torch.gru(entries, memory[None], weights, True, 1, 0.0, self.training, False, False)
         return states
 

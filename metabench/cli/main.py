@@ -17,6 +17,7 @@ COMMANDS = {
     "list": "show the spaces, tasks, blocks and searchers there are",
     "query": "look up what an architecture scored, or the best ones",
     "search": "run architecture searches on a benchmark and compare them",
+    "explore": "train a meta-RL agent on an environment whose optimum is known",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
     "cite": "print what to cite for a space, task, block or searcher",
@@ -27,6 +28,7 @@ _EXAMPLES = (
     "metabench list",
     "metabench query cells2-v1/mnist1d-v1 --best 5",
     "metabench search random regularized-evolution --on cells2-v1/mnist1d-v1 --trials 100 --seeds 10",
+    "metabench explore varibad --env grid-navigation-v0 --seeds 3",
 )
 
 _EXIT_MISTAKE = 2

@@ -28,7 +28,13 @@ class Carry(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What an agent does in each copy: action ``(copies, ...)``, its log-probability and the state's value ``(copies,)``."""
+    """What an agent does in each copy.
+
+    Attributes:
+        action: ``(copies, ...)``.
+        log_prob: its log-probability, ``(copies,)``.
+        value: of the state, ``(copies,)``.
+    """
 
     action: Tensor
     log_prob: Tensor
@@ -73,7 +79,7 @@ class Agent(ABC):
 
     @abstractmethod
     def act(self, carry: Carry, obs: Tensor, generator: torch.Generator | None) -> tuple[Decision, Carry]:
-        """Acts on observations ``(copies, ...)``: draws from ``generator``, or takes the likeliest action if that is None."""
+        """Acts on observations ``(copies, ...)``: draws from ``generator``, or is greedy without one."""
 
     @abstractmethod
     def observe(self, carry: Carry, action: Tensor, transition: Transition) -> Carry:

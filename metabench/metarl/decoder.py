@@ -39,8 +39,8 @@ class Decoder(nn.Module, ABC):
 class BernoulliHeads(Decoder):
     """One logit for each cell of a grid (or each arm): is the reward there positive? Loss: negative log-likelihood.
 
-    A trajectory enters only by how often each head was asked and answered, so all pairs of a latent and a step cost no more
-    than the heads.
+    A trajectory enters only by how often each head was asked and answered, so all pairs of a latent and a step cost no
+    more than the heads.
     """
 
     def __init__(

@@ -54,9 +54,9 @@ def elbo_loss(
 ) -> Elbo:
     """Sums, over every time t from 0 to the trial's end, the negative bound of the whole trajectory given q_t.
 
-    One sample of q_t decodes all steps, past and future. Both sums can be subsampled without bias: ``terms`` of the times,
-    drawn without replacement and weighted up, and ``decoded`` of the steps, the same ones for all times. The KL terms are
-    cheap and never left out.
+    One sample of q_t decodes all steps, past and future. Both sums can be subsampled without bias: ``terms`` of the
+    times, drawn without replacement and weighted up, and ``decoded`` of the steps, the same ones for all times. The KL
+    terms are cheap and never left out.
 
     Args:
         encoder: gives all q_t.

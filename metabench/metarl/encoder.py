@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         return Belief(self.to_mean(memory), self.to_log_variance(memory))
 
     def step(self, memory: Tensor, action: Tensor, next_obs: Tensor, reward: Tensor) -> Tensor:
-        """The memory after one more transition: ``(copies, ...)`` each, the action encoded, the reward ``(copies,)``."""
+        """The memory after one more transition: ``(copies, ...)`` each, the reward ``(copies,)``."""
         return self.cell.step(memory, self._embed(action, next_obs, reward))
 
     def unroll(self, action: Tensor, next_obs: Tensor, reward: Tensor) -> Belief:

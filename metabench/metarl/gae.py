@@ -13,8 +13,8 @@ def generalized_advantages(
 ) -> Tensor:
     """Generalised advantage estimates of one trial.
 
-    The trial is the unit that an agent's return is over: a value bootstraps across the episode ends inside it, because what is
-    learnt in one episode pays in the next. After the trial's last step there is nothing more to earn.
+    The trial is the unit that an agent's return is over: a value bootstraps across the episode ends inside it, because
+    what is learnt in one episode pays in the next. After the trial's last step there is nothing more to earn.
 
     Args:
         rewards: ``(steps, copies)``.
@@ -45,8 +45,8 @@ def discounted_returns(rewards: Tensor, *, discount: float, ends: Tensor | None 
     Args:
         rewards: ``(steps, copies)``.
         discount: gamma.
-        ends: bool ``(steps,)`` or ``(steps, copies)``: step t is the last of its trial, so that G_{t+1} starts afresh while G_t
-            still counts; only the last step if None.
+        ends: bool ``(steps,)`` or ``(steps, copies)``: step t is the last of its trial, so that G_{t+1} starts afresh
+            while G_t still counts; only the last step if None.
     """
     returns = torch.empty_like(rewards)
     running = torch.zeros_like(rewards[0])

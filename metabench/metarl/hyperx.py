@@ -1,4 +1,4 @@
-"""HyperX: variBAD that is paid, while it learns, for states and beliefs that are new and for rewards that it cannot predict."""
+"""HyperX: variBAD that is paid, while it learns, for new states and beliefs and for rewards that it cannot predict."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ __all__ = ["HyperX"]
 class HyperX(Agent):
     """Zintgraf et al.'s agent: PPO's reward is r_norm + (1 - frames / N) (w_h b_h / sd_h + w_v b_v / sd_v).
 
-    Both bonuses belong to a transition and are computed on what it led to before any reset: b_h, the novelty of
-    (s', mean, log variance) with the belief after the transition; b_v, the error with which that belief's mean decodes the
-    transition's own reward (and next state). The standard deviations are running ones, of the bonuses' discounted returns.
+    Both bonuses belong to a transition and are computed on what it led to, before any reset: b_h, the novelty of
+    (s', mean, log variance) with the belief after the transition; b_v, the error with which that belief's mean decodes
+    the transition's own reward (and next state). The standard deviations are running ones, of the bonuses' discounted
+    returns.
 
     Args:
         problem: the environment's shape.

@@ -87,8 +87,8 @@ class ReturnScale(nn.Module):
 
         Args:
             rewards: of the trials' steps, the first step first.
-            ends: bool ``(steps,)``: the steps that are the last of a trial; the return of that step still counts, the next one
-                starts from zero. Only the last step if None.
+            ends: bool ``(steps,)``: the steps that are the last of a trial. Such a step's return still counts, that
+                of the next one starts from zero. Only the last step if None.
         """
         self.moments.update(discounted_returns(rewards, discount=self.discount, ends=ends)[..., None])
         return rewards / self.scale

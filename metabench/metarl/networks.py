@@ -14,19 +14,21 @@ __all__ = ["Body", "SplitMLP", "dense", "mlp"]
 
 def dense(inputs: int, outputs: int, generator: torch.Generator, gain: float = 2**0.5) -> nn.Linear:
     """An affine map with orthogonal weights times ``gain`` and zero biases."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # nn.Linear itself would draw from the global generator
+    with torch.device("meta"):  # nn.Linear itself would draw from the global generator
+        layer = nn.Linear(inputs, outputs)
+    layer = layer.to_empty(device="cpu")
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
 
 
 def mlp(
-    inputs: int, layers: Sequence[int], outputs: int, generator: torch.Generator, activation: type[nn.Module] = nn.ReLU
+    inputs: int, layers: Sequence[int], outputs: int, generator: torch.Generator, gain: float = 2**0.5
 ) -> nn.Sequential:
-    """Hidden layers with an activation each, then an affine map."""
+    """Hidden ReLU layers of orthogonal weights times ``gain``, then an affine map."""
     parts: list[nn.Module] = []
     for width in layers:
-        parts += [dense(inputs, width, generator), activation()]
+        parts += [dense(inputs, width, generator, gain), nn.ReLU()]
         inputs = width
     return nn.Sequential(*parts, dense(inputs, outputs, generator, gain=1.0))
 
@@ -61,7 +63,7 @@ class Body(nn.Module):
 
 
 class SplitMLP(nn.Module):
-    """A ReLU network of every pair (latent, input). The first layer of a pair is a sum, so each side of it is computed once.
+    """A ReLU network of pairs (latent, input). The first layer of a pair is a sum: each side of it is computed once.
 
     Args:
         latent: dimension of the latents.

@@ -10,15 +10,18 @@ from metabench.metarl.settings import Settings
 
 __all__ = ["Novelty", "annealed"]
 
+# Weights of variance 1 / (3 inputs), as nn.Linear's own: what the factor on the prior's weights refers to.
+_GAIN = 3**-0.5
+
 
 class _Features(nn.Module):
     """A ReLU embedding of each input, hidden ReLU layers, then features."""
 
     def __init__(self, inputs: tuple[int, ...], settings: Settings, generator: torch.Generator) -> None:
         super().__init__()
-        self.embeddings = nn.ModuleList(dense(size, settings.novelty_embedding, generator) for size in inputs)
+        self.embeddings = nn.ModuleList(dense(size, settings.novelty_embedding, generator, _GAIN) for size in inputs)
         width = len(inputs) * settings.novelty_embedding
-        self.network = mlp(width, settings.novelty_layers, settings.novelty_outputs, generator)
+        self.network = mlp(width, settings.novelty_layers, settings.novelty_outputs, generator, _GAIN)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         parts = [embed(part) for embed, part in zip(self.embeddings, inputs, strict=True)]

@@ -31,5 +31,5 @@ class ActorCritic(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(actions.outputs)) if actions.learns_scale else None
 
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The action distribution's outputs ``(..., outputs)`` and values ``(...)`` for what is seen ``(..., inputs)``."""
+        """Outputs for the action ``(..., outputs)`` and values ``(...)`` of what is seen ``(..., inputs)``."""
         return self.to_action(self.actor(seen)), self.to_value(self.critic(seen))[..., 0]

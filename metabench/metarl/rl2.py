@@ -63,7 +63,7 @@ class RL2(Agent):
         seed: of the initial weights and of all draws.
     """
 
-    citation = "Duan et al. (2016), RL2, arXiv:1611.02779; Wang et al. (2016), Learning to reinforcement learn, arXiv:1611.05763"
+    citation = "Duan et al. (2016), RL2, arXiv:1611.02779; Wang et al. (2016), arXiv:1611.05763"
 
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         self.problem, self.settings = problem, settings

@@ -16,8 +16,8 @@ __all__ = ["collect", "episode_returns"]
 def collect(env: TrialVectorEnv, agent: Agent, *, seed: int, deterministic: bool = False) -> Rollout:
     """Plays one trial in every copy.
 
-    A rollout begins with a trial and ends with it, so all beliefs in it come from one set of encoder weights: what had to be
-    re-encoded after each training step, if rollouts cut trials in pieces, never gets stale here.
+    A rollout begins with a trial and ends with it, so all beliefs in it come from one set of encoder weights: what had
+    to be re-encoded after each training step, if rollouts cut trials in pieces, never gets stale here.
 
     Args:
         env: copies of the environment, all in step.
@@ -38,7 +38,8 @@ def collect(env: TrialVectorEnv, agent: Agent, *, seed: int, deterministic: bool
         transitions.append(transition)
         seen.append(obs)
         obs = transition.obs
-    # What a transition led to is next_obs, the state before any reset: never the first one of the next episode or trial.
+    # What a transition led to is next_obs, the state before any reset: never the first one of the next episode or
+    # trial.
     trajectories = Trajectories(
         torch.stack(seen),
         torch.stack([decision.action for decision in decisions]),

@@ -164,8 +164,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         value = tuple(value) if isinstance(value, list | tuple) else ()
         fits = bool(value) and all(isinstance(item, kind) and (kind is str or item > 0) for item in value)
         expected = "a list of names" if kind is str else "a list of positive whole numbers"
-    elif value is None and type(None) in choices:
-        return None
+    elif value is None:
+        fits, expected = type(None) in choices, "a whole number"
     else:
         of_kind = whole or (hint is float and isinstance(value, float))
         fits = of_kind and (value > 0 or (value == 0 and name in _MAY_BE_ZERO)) and value < float("inf")
@@ -179,8 +179,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
 
 _GRID: dict[str, Any] = {"reward_decoder": "cell"}
 _ROOMS: dict[str, Any] = {
-    "policy_layers": (64,), "latent": 10, "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1,
-    "decoder_layers": (64, 64), "state_bonus": 10.0, "reward_bonus": 1.0,
+    "policy_layers": (64,), "latent": 10, "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98,
+    "kl_weight": 0.1, "decoder_layers": (64, 64), "state_bonus": 10.0, "reward_bonus": 1.0,
 }  # fmt: skip
 _TREASURE: dict[str, Any] = {
     "train_split": "train", "eval_split": "held-out", "policy_layers": (64,), "latent": 10, "memory_width": 128,
@@ -196,8 +196,9 @@ _BANDIT: dict[str, Any] = {
     "discount": 0.99, "policy_layers": (64,), "latent": 10, "clip": 0.1,
 }  # fmt: skip
 _TABULAR: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "copies": 64, "discount": 0.99, "policy_layers": (64,), "latent": 32,
-    "memory_width": 128, "reward_depends_on": ("state", "action"), "decode_states": True, "elbo_terms": 25,
+    "train_split": "train", "eval_split": "held-out", "copies": 64, "discount": 0.99, "policy_layers": (64,),
+    "latent": 32, "memory_width": 128, "reward_depends_on": ("state", "action"), "decode_states": True,
+    "elbo_terms": 25,
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -215,6 +216,6 @@ _FOR_RL2: dict[str, Any] = {"memory_width": 128, "copies": 64, "clip": 0.1}
 
 
 def preset(agent: str, env: str) -> Settings:
-    """The settings to start from: an environment's preset (parameters behind a colon do not matter), the defaults for others."""
+    """The settings to start from: of an environment, whatever its parameters; the defaults for others."""
     own = PRESETS.get(env.partition(":")[0], {})
     return Settings().changed({**own, **(_FOR_RL2 if agent == "rl2" else {})})

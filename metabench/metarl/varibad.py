@@ -10,7 +10,7 @@ from torch import Tensor
 from metabench.envs import Transition
 from metabench.metarl.agent import Agent, Carry, Decision, Rollout
 from metabench.metarl.buffer import TrajectoryBuffer
-from metabench.metarl.decoder import make_reward_decoder, make_state_decoder
+from metabench.metarl.decoder import BernoulliHeads, make_reward_decoder, make_state_decoder
 from metabench.metarl.elbo import elbo_loss
 from metabench.metarl.encoder import Belief, Encoder
 from metabench.metarl.gae import generalized_advantages
@@ -28,8 +28,8 @@ __all__ = ["VariBAD"]
 class VariBAD(Agent):
     """Zintgraf et al.'s agent.
 
-    One update: PPO on (state, belief), both normalised and the belief detached; then ``vae_updates`` steps on the bound; then
-    the running moments, last, so that the policy is updated on the very inputs that it acted on.
+    One update: PPO on (state, belief), both normalised and the belief detached; then ``vae_updates`` steps on the
+    bound; then the running moments, last, so that the policy is updated on the very inputs that it acted on.
 
     Args:
         problem: the environment's shape.
@@ -149,11 +149,11 @@ class VariBAD(Agent):
             moments.update(part)
 
     def cell_probabilities(self, context: Tensor) -> Tensor | None:
-        """The belief's probability of a positive reward in each cell of a grid ``(..., cells)``; None without such a decoder."""
-        decode = getattr(self.reward_decoder, "probabilities", None)
-        if decode is None or self.problem.layout is None:
+        """Believed probability of a positive reward in each cell ``(..., cells)``; None without such a decoder."""
+        decoder = self.reward_decoder
+        if not isinstance(decoder, BernoulliHeads) or decoder.by != "cell":
             return None
-        return decode(Belief(*context.chunk(2, -1)).mean)
+        return decoder.probabilities(Belief(*context.chunk(2, -1)).mean)
 
     # Checkpoints
 
