@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,9 @@ def load_checkpoint(path: Path, expected: Identity | None = None) -> Checkpoint:
         checkpoint = Checkpoint(identity, document["updates"], document["state"])
     except FileNotFoundError as error:
         raise CheckpointError(f"no checkpoint {path}; start without --resume.") from error
-    except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch's restricted unpickler raises whatever it stumbles over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason}); remove it and start again.") from error
     if expected is not None:

@@ -168,11 +168,11 @@ def _open_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        there = {**found, **found.pop("settings")}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        there = found | found["settings"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); choose another --out or remove it.") from error
-    asked = {**wanted, **wanted.pop("settings")}
-    for key in asked:
+    asked = wanted | wanted["settings"]
+    for key in [key for key in asked if key != "settings"]:
         if there.get(key) != asked[key]:
             raise RunFolderError(
                 f"{folder} belongs to another plan: its {key} is {there.get(key)!r}, not {asked[key]!r}; "

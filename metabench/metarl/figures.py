@@ -106,12 +106,13 @@ def save_belief_figure(agent: Agent, env: TrialVectorEnv, seed: int, path: Path,
     times = np.unique(np.linspace(0, min(2 * env.horizon, env.steps), panels).astype(int))
     figure, shown = _figure(len(times), (1.6 * len(times) + 0.8, 2.4))
     for t, axes in zip(times, shown, strict=True):
-        _draw_cells(axes, layout, probabilities[t].numpy(), 1.0)
+        most = float(probabilities[t].max())
+        _draw_cells(axes, layout, probabilities[t].numpy(), most)
         begin = env.horizon * ((max(int(t), 1) - 1) // env.horizon)
         if t:
             way = np.concatenate([walked[0][begin : begin + 1], walked[1][begin:t]])
             axes.plot(way[:, 0], way[:, 1], color="#D55E00", linewidth=1.5, marker="o", markersize=2.5)
-        axes.set_title(f"step {t}", fontsize=9)
+        axes.set_title(f"step {t}, darkest {most:.2f}", fontsize=8)
     figure.suptitle("Believed probability of reward in each cell, and the way walked in the episode", fontsize=10)
     figure.savefig(path, metadata={"Software": None})
     return True

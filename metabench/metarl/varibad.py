@@ -53,7 +53,7 @@ class VariBAD(Agent):
         self.vae_optimizer = torch.optim.Adam(self.vae_parameters, lr=settings.vae_learning_rate, fused=True)
         self.buffer = TrajectoryBuffer(settings.buffer)
 
-        self.moments = torch.nn.ModuleList(RunningMoments(size) for size in sizes)  # of s, mean, log variance
+        self.moments = [RunningMoments(size) for size in sizes]  # of s, mean, log variance
         self.reward_scale = ReturnScale(settings.discount)
         self.shown = {"state+belief": (0, 1, 2), "state": (0,), "belief": (1, 2)}[settings.policy_inputs]
         seen = sum(sizes[i] for i in self.shown)
@@ -170,7 +170,7 @@ class VariBAD(Agent):
             **({"state decoder": self.state_decoder} if self.state_decoder else {}),
             "vae optimizer": self.vae_optimizer,
             "buffer": self.buffer,
-            "moments": self.moments,
+            "moments": torch.nn.ModuleList(self.moments),
             "reward scale": self.reward_scale,
             "policy": self.policy,
             "policy optimizer": self.policy_optimizer,
