@@ -19,6 +19,12 @@ FAMILIES = Registry(
     "environment",
     {
         "grid-navigation": "metabench.envs.grid_navigation:GridNavigation",
+        "room-navigation": "metabench.envs.room_navigation:RoomNavigation",
+        "treasure-hunt": "metabench.envs.treasure_hunt:TreasureHunt",
+        "sparse-point": "metabench.envs.sparse_point:SparsePoint",
+        "bandit": "metabench.envs.bandit:Bandit",
+        "tabular-mdp": "metabench.envs.tabular_mdp:TabularMDP",
+        "mdp-playground": "metabench.envs.mdp_playground:MDPPlayground",
     },
     "metabench.envs",
 )

@@ -61,8 +61,8 @@ class GridNavigation(TaskFamily):
         cells, actions = len(self.layout.cells), len(MOVES)
         following = torch.tensor(self.layout.next_cells(), device=device)
         goal = torch.arange(cells, device=device)
-        self._next = (goal[:, None, None] * cells + following).reshape(-1)
-        self._reward = torch.where(torch.eye(cells, dtype=torch.bool, device=device), 1.0, -0.1).reshape(-1)
+        self.next_state = (goal[:, None, None] * cells + following).reshape(-1)
+        self.reward_of = torch.where(torch.eye(cells, dtype=torch.bool, device=device), 1.0, -0.1).reshape(-1)
         self._obs = self.layout.coordinates(device).repeat(cells, 1)
         self._cells, self._actions = cells, actions
 
@@ -83,8 +83,8 @@ class GridNavigation(TaskFamily):
     def step(
         self, prepared: Tensor, state: Tensor, action: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        state = self._next.index_select(0, torch.add(action, state, alpha=self._actions))
-        return state, self._obs.index_select(0, state), self._reward.index_select(0, state)
+        state = self.next_state.index_select(0, torch.add(action, state, alpha=self._actions))
+        return state, self._obs.index_select(0, state), self.reward_of.index_select(0, state)
 
     def draw(self, task: Tensor, state: Tensor) -> np.ndarray:
         agent = self.layout.cells[int(state) % self._cells]

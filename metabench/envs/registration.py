@@ -6,6 +6,12 @@ __all__ = ["GYMNASIUM_IDS", "register"]
 
 GYMNASIUM_IDS: dict[str, str] = {
     "grid-navigation-v0": "metabench/GridNavigation-v0",
+    "room-navigation-v0": "metabench/RoomNavigation-v0",
+    "treasure-hunt-v0": "metabench/TreasureHunt-v0",
+    "sparse-point-v0": "metabench/SparsePoint-v0",
+    "bandit-v0": "metabench/Bandit-v0",
+    "tabular-mdp-v0": "metabench/TabularMDP-v0",
+    "mdp-playground-v0": "metabench/MDPPlayground-v0",
 }
 """Our id -> gymnasium's."""
 
