@@ -14,13 +14,13 @@ from metabench.registry import did_you_mean
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "list": "show the spaces, tasks, blocks and searchers there are",
+    "list": "show the spaces, tasks, blocks, searchers and agents there are",
     "query": "look up what an architecture scored, or the best ones",
     "search": "run architecture searches on a benchmark and compare them",
     "explore": "train a meta-RL agent on an environment whose optimum is known",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
-    "cite": "print what to cite for a space, task, block or searcher",
+    "cite": "print what to cite for a space, task, block, searcher or agent",
 }
 """Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
 

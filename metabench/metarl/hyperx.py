@@ -22,12 +22,12 @@ __all__ = ["HyperX"]
 
 
 class HyperX(Agent):
-    """Zintgraf et al.'s agent: PPO's reward is r_norm + (1 - frames / N) (w_h b_h / sd_h + w_v b_v / sd_v).
+    """variBAD with annealed bonuses for new states and beliefs and for rewards that its decoder gets wrong.
 
-    Both bonuses belong to a transition and are computed on what it led to, before any reset: b_h, the novelty of
-    (s', mean, log variance) with the belief after the transition; b_v, the error with which that belief's mean decodes
-    the transition's own reward (and next state). The standard deviations are running ones, of the bonuses' discounted
-    returns.
+    PPO's reward is r_norm + (1 - frames / N) (w_h b_h / sd_h + w_v b_v / sd_v). Both bonuses belong to a transition and
+    are computed on what it led to, before any reset: b_h, the novelty of (s', mean, log variance) with the belief after
+    the transition; b_v, the error with which that belief's mean decodes the transition's own reward (and next state).
+    The standard deviations are running ones, of the bonuses' discounted returns.
 
     Args:
         problem: the environment's shape.

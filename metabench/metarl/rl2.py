@@ -55,7 +55,7 @@ class RecurrentPolicy(nn.Module):
 
 
 class RL2(Agent):
-    """Duan et al.'s and Wang et al.'s agent.
+    """PPO through a recurrent policy that sees the last action, its reward and whether the episode ended.
 
     Args:
         problem: the environment's shape.

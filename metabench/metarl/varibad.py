@@ -26,7 +26,7 @@ __all__ = ["VariBAD"]
 
 
 class VariBAD(Agent):
-    """Zintgraf et al.'s agent.
+    """PPO on the state and an approximate belief, which a recurrent encoder learns by predicting whole trials.
 
     One update: PPO on (state, belief), both normalised and the belief detached; then ``vae_updates`` steps on the
     bound; then the running moments, last, so that the policy is updated on the very inputs that it acted on.

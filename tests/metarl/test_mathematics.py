@@ -22,8 +22,8 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_advantages_by_hand_bootstrap_across_an_episode_end() -> None:
-    # One trial of two episodes of two steps, discount 0.5, trace 0.5. Nothing marks the episodes: the second step's error
-    # is 2 + 0.5 * 4 - 2 = 2, with the value of the second episode's first state in it.
+    # One trial of two episodes of two steps, discount 0.5, trace 0.5. Nothing marks the episodes: the second step's
+    # error is 2 + 0.5 * 4 - 2 = 2, with the value of the second episode's first state in it.
     rewards, values = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[1.0], [2.0], [4.0], [2.0]])
     # errors: 1 + .5*2 - 1 = 1;  2 + .5*4 - 2 = 2;  3 + .5*2 - 4 = 0;  4 - 2 = 2
     # backwards, factor .25: 2;  0 + .5 = .5;  2 + .125 = 2.125;  1 + .53125 = 1.53125
