@@ -38,12 +38,14 @@ class Reference:
         returns: policy -> undiscounted return of a trial, or of each of its episodes in turn.
         unit: the policy whose return is a score of one; ``random`` has score zero.
         command: prints these figures.
+        standard_errors: of the returns of trials that were simulated; the others are exact.
         parameters: the parameters they hold for, where they differ from the definition's.
     """
 
     returns: Mapping[str, float | tuple[float, ...]]
     unit: str
     command: str
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def total(self, policy: str) -> float:
@@ -94,6 +96,7 @@ _REFERENCE: dict[str, tuple[type, str]] = {
     "parameters": (dict, "a table"),
     "returns": (dict, "a table from policy to return"),
     "unit": (str, "the policy whose score is one"),
+    "standard_errors": (dict, "a table from policy to standard error"),
     "command": (str, "the command that prints the returns"),
 }
 
@@ -160,4 +163,5 @@ def _read_reference(path: Path, raw: dict[str, Any]) -> Reference:
     missing = [policy for policy in ("random", raw["unit"]) if policy not in returns]
     if missing:
         raise DefinitionError(f"{path}:{key_line(path, 'unit')}: [[reference]] has no return of {missing[0]!r}.")
-    return Reference(returns, raw["unit"], raw["command"], raw.get("parameters", {}))
+    errors = raw.get("standard_errors", {})
+    return Reference(returns, raw["unit"], raw["command"], errors, raw.get("parameters", {}))

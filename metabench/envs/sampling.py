@@ -7,7 +7,7 @@ from torch import Tensor
 
 from metabench.seeding import derive
 
-__all__ = ["draw_categorical", "draw_from", "task_generator"]
+__all__ = ["draw_categorical", "draw_from", "draw_gamma", "task_generator"]
 
 
 def task_generator(family: str, split: str, seed: int, purpose: str, device: torch.device | str) -> torch.Generator:
@@ -26,3 +26,9 @@ def draw_categorical(cumulated: Tensor, generator: torch.Generator) -> Tensor:
     uniform = torch.rand((len(cumulated), 1), generator=generator, device=cumulated.device)
     # The last sum may fall short of 1 by rounding; leaving it out keeps the draw below k.
     return (uniform >= cumulated[:, :-1]).sum(1)
+
+
+def draw_gamma(shape: Tensor, generator: torch.Generator) -> Tensor:
+    """Gamma draws of unit scale for each shape parameter; ratios of them are Beta and Dirichlet draws."""
+    # torch.distributions draws from the global generator; what it calls underneath takes one.
+    return torch._standard_gamma(shape, generator=generator)  # pyright: ignore[reportPrivateImportUsage]

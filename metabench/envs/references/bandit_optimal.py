@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from metabench.errors import ArgumentError
 
@@ -17,16 +17,16 @@ Arm = tuple[int, int]
 def optimal_value(pulls: int, arms: int) -> float:
     """Expected return of the best policy under independent uniform priors.
 
-    The state is the multiset of the arms' (successes, failures): arms are exchangeable, so their order is forgotten, and the
-    pulls left follow from the counts.
+    The state is the multiset of the arms' (successes, failures): arms are exchangeable, so their order is forgotten,
+    and the pulls left follow from the counts.
 
     Raises:
         ArgumentError: for more than 16 pulls.
     """
     if not 1 <= pulls <= MOST_PULLS or arms < 1:
-        raise ArgumentError(f"pulls={pulls}, arms={arms}: expected 1 to {MOST_PULLS} pulls; more take the index policy.")
+        raise ArgumentError(f"pulls={pulls}, arms={arms}: expected 1 to {MOST_PULLS} pulls and an arm.")
 
-    @lru_cache(maxsize=None)
+    @cache
     def value(state: tuple[Arm, ...]) -> float:
         if sum(s + f for s, f in state) == pulls:
             return 0.0

@@ -10,6 +10,7 @@ from torch import Tensor
 from metabench.envs.bandit import Bandit
 from metabench.envs.family import Transition
 from metabench.envs.references.policy import ReferencePolicy
+from metabench.envs.sampling import draw_gamma
 from metabench.envs.trial import TrialVectorEnv
 
 __all__ = ["UCB1", "ArmCounts", "BestArm", "ThompsonSampling"]
@@ -40,9 +41,9 @@ class ThompsonSampling(ReferencePolicy):
         self._counts, self._generator = ArmCounts(env), generator
 
     def act(self, obs: Tensor) -> Tensor:
-        # A Beta draw is a ratio of Gamma draws; torch's Beta takes no generator, its standard Gamma does.
-        a = torch._standard_gamma(self._counts.successes + 1.0, generator=self._generator)
-        b = torch._standard_gamma(self._counts.failures + 1.0, generator=self._generator)
+        # A Beta draw is a ratio of Gamma draws.
+        a = draw_gamma(self._counts.successes + 1.0, self._generator)
+        b = draw_gamma(self._counts.failures + 1.0, self._generator)
         return (a / (a + b)).argmax(1)
 
     def observe(self, obs: Tensor, action: Tensor, transition: Transition) -> None:

@@ -25,7 +25,8 @@ def finite_horizon_index(horizon: int, resolution: int = 256) -> np.ndarray:
     best stopping rule breaks even: the largest rate of reward that pulling it up to h times, and stopping at will, can
     earn. With W the value of one pull and going on optimally at charge c,
 
-        W_h(s, f) = p - c + p max(0, W_{h-1}(s + 1, f)) + (1 - p) max(0, W_{h-1}(s, f + 1)),   p = (s + 1) / (s + f + 2),
+        W_h(s, f) = p - c + p max(0, W_{h-1}(s + 1, f)) + (1 - p) max(0, W_{h-1}(s, f + 1)),   p = (s + 1) / (s + f +
+        2),
 
     W decreases in c, is convex, and the index is where it is zero: found between two of the charges tried, by a line.
 
@@ -37,7 +38,8 @@ def finite_horizon_index(horizon: int, resolution: int = 256) -> np.ndarray:
         ``(n + 1, n + 1, n + 1)`` float32, by pulls left, s and f; NaN where s + f + h > n, and for h = 0.
 
     Reference:
-        Gittins (1979), JRSS B 41; for finite horizons Ginebra and Clayton (1999), and Lattimore (2016), arXiv:1511.06014.
+        Gittins (1979), JRSS B 41; for finite horizons Ginebra and Clayton (1999), and Lattimore (2016),
+        arXiv:1511.06014.
     """
     charges = np.linspace(0.0, 1.0, resolution)
     index = np.full((horizon + 1,) * 3, np.nan, dtype=np.float32)

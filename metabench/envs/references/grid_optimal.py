@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def _gain(horizon: int, step: int) -> float:
 def bound_per_episode(family: GridNavigation) -> tuple[float, float]:
     """What no policy exceeds in the first episode, and in any later one.
 
-    A step tries at most one new cell and the first steps, as far as the nearest goal, try none; so at best the goals are
-    tried one a step from there on. In any episode a goal is reached no sooner than its distance.
+    A step tries at most one new cell and the first steps, as far as the nearest goal, try none; so at best the goals
+    are tried one a step from there on. In any episode a goal is reached no sooner than its distance.
     """
     goals = family.goals["all"].tolist()
     steps = distances(family.layout)[0][goals].tolist()
@@ -73,7 +74,7 @@ def _monotone_paths(size: int) -> Iterator[list[tuple[int, int]]]:
 def _sweep(
     path: list[tuple[int, int]], must: frozenset[tuple[int, int]], goals: frozenset[tuple[int, int]], tries: int
 ) -> list[tuple[int, int]] | None:
-    """Extends ``path`` by one step without a goal, then by ``tries`` new cells of ``goals``, all of ``must`` among them."""
+    """Extends ``path`` by a step without a goal, then by ``tries`` new cells of ``goals``, with all of ``must``."""
     if len(must) > tries:
         return None
     if not tries:
@@ -92,7 +93,7 @@ def _sweep(
 
 def _actions(path: list[tuple[int, int]], horizon: int) -> list[int]:
     codes = {(0, 1): 1, (1, 0): 2, (0, -1): 3, (-1, 0): 4}
-    moves = [codes[b[0] - a[0], b[1] - a[1]] for a, b in zip(path, path[1:], strict=False)]
+    moves = [codes[b[0] - a[0], b[1] - a[1]] for a, b in pairwise(path)]
     return (moves + [0] * horizon)[:horizon]
 
 
@@ -113,7 +114,7 @@ def solve_beliefs(family: GridNavigation) -> float:
     again = [_gain(h, int(reach[goal])) if reach[goal] <= h else h * _STEP for goal in goals]
     bit = {goal: i for i, goal in enumerate(goals)}
     subsets = np.arange(2 ** len(goals), dtype=np.int64)
-    left = len(goals) - sum(((subsets >> i) & 1) for i in range(len(goals))).astype(np.float32)
+    left = len(goals) - np.bitwise_count(subsets).astype(np.float32)
     # value[cell][subset]: expected return to come, times the number of goals left; so nothing is divided.
     value = np.zeros((len(following), len(subsets)), dtype=np.float32)
     for step in range(family.episodes * h, 0, -1):  # the step-th step of the trial, from 1

@@ -37,8 +37,8 @@ class GoalKnown(ReferencePolicy):
 class GridPosteriorSampling(ReferencePolicy):
     """Before each episode draws a goal from the posterior, and stays with it for that episode.
 
-    Of the shortest paths to the goal it takes each with the same probability. Every cell it enters tells whether it is the
-    goal.
+    Of the shortest paths to the goal it takes each with the same probability. Every cell it enters tells whether it is
+    the goal.
 
     Reference:
         Strens (2000), A Bayesian framework for reinforcement learning; the version of Zintgraf et al. (2020),
@@ -74,7 +74,7 @@ class GridPosteriorSampling(ReferencePolicy):
 
 
 class SearchPlan(ReferencePolicy):
-    """Bayes-optimal: walks :func:`search_plan` until it meets the goal, then the shortest path to it in every episode."""
+    """Bayes-optimal: walks :func:`search_plan` until it meets the goal, and from then on goes straight to it."""
 
     def begin(self, env: TrialVectorEnv, generator: torch.Generator) -> None:
         family = _family(env)

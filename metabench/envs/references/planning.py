@@ -26,5 +26,3 @@ def plan(transitions: Tensor, rewards: Tensor, horizon: int) -> tuple[Tensor, Te
         value, action = (rewards + torch.einsum("nsat,nt->nsa", transitions, value)).max(-1)
         actions.append(action)
     return torch.stack(actions[::-1]), value
-
-

@@ -8,6 +8,7 @@ from torch import Tensor
 from metabench.envs.family import Transition
 from metabench.envs.references.planning import plan
 from metabench.envs.references.policy import ReferencePolicy
+from metabench.envs.sampling import draw_gamma
 from metabench.envs.tabular_mdp import TabularMDP
 from metabench.envs.trial import TrialVectorEnv
 
@@ -39,7 +40,7 @@ class PSRL(ReferencePolicy):
         self._draw()
 
     def _draw(self) -> None:
-        weights = torch._standard_gamma(self._counts, generator=self._generator)
+        weights = draw_gamma(self._counts, self._generator)
         precision = 1.0 + self._visits
         noise = torch.randn(precision.shape, generator=self._generator, device=precision.device)
         mean = (1.0 + self._paid) / precision + noise / precision.sqrt()

@@ -1,8 +1,8 @@
 """The Bayes-optimal policy of room navigation, exactly, by dynamic programming over beliefs.
 
-The belief is finite. Until goal 1 is met it is the set of middle corners still possible; then goal 1's corner with the set of
-outer corners still possible for goal 2; then both goals with the set of middle corners still possible for goal 3; then
-all three. Corners entered before their goal's turn tell nothing. Within a set all corners are equally likely.
+The belief is finite. Until goal 1 is met it is the set of middle corners still possible; then goal 1's corner with the
+set of outer corners still possible for goal 2; then both goals with the set of middle corners still possible for goal
+3; then all three. Corners entered before their goal's turn tell nothing. Within a set all corners are equally likely.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def solve_rooms(family: RoomNavigation, *, last_goal: int = 3) -> RoomsSolution:
         ArgumentError: for trials of several episodes.
     """
     if family.episodes != 1 or not 1 <= last_goal <= 3:
-        raise ArgumentError(f"episodes={family.episodes}, last_goal={last_goal}: expected one episode and goals 1 to 3.")
+        raise ArgumentError(
+            f"episodes={family.episodes}, last_goal={last_goal}: expected 1 episode and goal 1, 2 or 3."
+        )
     beliefs = _reachable(last_goal)
     number = {belief: i for i, belief in enumerate(beliefs)}
     layout = family.layout
@@ -119,7 +121,7 @@ def _backward(
 
 
 class RoomsBeliefPolicy(ReferencePolicy):
-    """Acts by :func:`solve_rooms`: Bayes-optimal, or as well as can be without looking for goals after ``last_goal``."""
+    """Acts by :func:`solve_rooms`: Bayes-optimal, unless it is to look for no goal after ``last_goal``."""
 
     def __init__(self, last_goal: int = 3) -> None:
         self.last_goal = last_goal
