@@ -9,7 +9,7 @@ SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test search test lint types unit wheel wheel-check table clean
+.PHONY: help install install-test search test lint types unit wheel wheel-check table study-metarl bench-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ wheel-check: install-test ## build the wheel and use it from an empty environmen
 
 table: install ## train what is missing of the small table, and pack it
 	$(BIN)/metabench build --space cells2-v1
+
+study-metarl: install ## train the meta-RL agents on the environments with known optima, three seeds each; takes a day
+	tests/studies/metarl $(BIN)/metabench
+
+bench-metarl: install ## environment steps and training frames a CPU-second of the meta-RL agents
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/metarl.py
 
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -177,10 +177,11 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-_GRID: dict[str, Any] = {"reward_decoder": "cell"}
+_GRID: dict[str, Any] = {"reward_decoder": "cell", "eval_copies": 1024}
 _ROOMS: dict[str, Any] = {
-    "policy_layers": (64,), "latent": 10, "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98,
-    "kl_weight": 0.1, "decoder_layers": (64, 64), "state_bonus": 10.0, "reward_bonus": 1.0,
+    "copies": 64, "eval_copies": 960, "elbo_terms": 16, "policy_layers": (64,), "latent": 10, "memory_width": 128,
+    "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64), "state_bonus": 10.0,
+    "reward_bonus": 1.0,
 }  # fmt: skip
 _TREASURE: dict[str, Any] = {
     "train_split": "train", "eval_split": "held-out", "policy_layers": (64,), "latent": 10, "memory_width": 128,
@@ -192,8 +193,8 @@ _SPARSE: dict[str, Any] = {
     "elbo_terms": 50, "elbo_decoded": 100,
 }  # fmt: skip
 _BANDIT: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "eval_copies": 4096, "copies": 256, "reward_decoder": "action",
-    "discount": 0.99, "policy_layers": (64,), "latent": 10, "clip": 0.1,
+    "train_split": "train", "eval_split": "held-out", "eval_copies": 20_000, "evaluations": 20, "copies": 256,
+    "reward_decoder": "action", "discount": 0.99, "policy_layers": (64,), "latent": 10, "clip": 0.1,
 }  # fmt: skip
 _TABULAR: dict[str, Any] = {
     "train_split": "train", "eval_split": "held-out", "copies": 64, "discount": 0.99, "policy_layers": (64,),
