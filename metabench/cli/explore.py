@@ -40,6 +40,8 @@ class Options:
     """Go on with what the folder holds."""
     workers: Annotated[int | None, optional("N")] = None
     """Processes on this machine; as many as it has cores if left out."""
+    scheduler: Annotated[str | None, optional("ADDRESS")] = None
+    """A Dask scheduler to send the seeds to instead, as tcp://host:port; its workers must see the run folder."""
     tensorboard: bool = False
     """Write TensorBoard event files as well as JSONL."""
     json: bool = False
@@ -70,6 +72,7 @@ def run(options: Options) -> None:
             out=folder,
             resume=options.resume,
             workers=options.workers,
+            scheduler=options.scheduler,
             tensorboard=options.tensorboard,
             progress=show_progress(),
         )

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import multiprocessing
-import os
-import sys
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metabench.errors import ArgumentError, MetabenchError, RunFolderError
+from metabench.errors import ArgumentError
 from metabench.metarl import AGENTS
-from metabench.metarl.settings import Settings, preset
+from metabench.metarl.folder import open_folder, seed_folder, write_json
+from metabench.metarl.presets import preset
+from metabench.metarl.settings import Settings
 
 if TYPE_CHECKING:
-    from metabench.metarl.run import Plan, Report
+    from metabench.envs import Reference
+    from metabench.metarl.run import Plan
 
 __all__ = ["ExploreReport", "SeedResult", "default_folder", "explore"]
 
 _log = logging.getLogger(__name__)
-_PLAN, _SUMMARY, SCHEMA = "run.json", "summary.json", 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,7 @@ def explore(
     out: Path | str | None = None,
     resume: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     tensorboard: bool = False,
     progress: bool = False,
 ) -> ExploreReport:
@@ -106,6 +104,8 @@ def explore(
         out: run folder; None makes one below ``runs/``.
         resume: go on with what the folder holds; the result is the same to the bit as if it had not been interrupted.
         workers: processes on this machine; as many as it has cores if None.
+        scheduler: address of a Dask scheduler (``tcp://host:8786``) to send the seeds to instead; its workers must see
+            the run folder.
         tensorboard: write event files as well as JSONL.
         progress: a line on stderr after every evaluation, if that is a terminal.
 
@@ -121,6 +121,7 @@ def explore(
     """
     from metabench.envs import load_environment
     from metabench.metarl.run import Plan, check_plan
+    from metabench.metarl.workers import Task, train_here, train_on_dask
 
     AGENTS.check(agent)
     reference = load_environment(env).reference
@@ -133,121 +134,21 @@ def explore(
     plans = [Plan(agent, env, chosen, seed) for seed in range(seeds)]
     check_plan(plans[0])
     folder = default_folder(agent, env) if out is None else Path(out)
-    _open_folder(folder, plans[0], resume=resume)
+    open_folder(folder, plans[0], resume=resume)
 
-    failures = _train_all(plans, folder, workers or _cores(), tensorboard=tensorboard, progress=progress)
+    tasks = [Task(plan, seed_folder(folder, plan.seed), tensorboard, progress) for plan in plans]
+    failures = train_on_dask(tasks, scheduler) if scheduler else train_here(tasks, workers)
     if len(failures) == len(plans):
         raise next(iter(failures.values()))
     kept = [plan for plan in plans if plan.seed not in failures]
     report = _report(kept, folder, reference, [f"seed {seed}: {error}" for seed, error in failures.items()])
-    _write_json(
-        folder / _SUMMARY, dataclasses.asdict(report) | {"folder": None, "figures": [p.name for p in report.figures]}
-    )
+    document = dataclasses.asdict(report)
+    document |= {"folder": None, "figures": [path.name for path in report.figures]}  # wherever the folder goes
+    write_json(folder / "summary.json", document)
     return report
 
 
-def seed_folder(folder: Path, seed: int) -> Path:
-    """Where one seed's files are."""
-    return folder / f"seed-{seed:03d}"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _open_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
-    """Makes the folder, or accepts one that holds the same plan if it is to be resumed. More seeds may be added."""
-    path = folder / _PLAN
-    wanted = {"schema": SCHEMA, "agent": plan.agent, "env": plan.env, "settings": dataclasses.asdict(plan.settings)}
-    wanted = json.loads(json.dumps(wanted))
-    if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunFolderError(f"{folder} is not empty and holds no {_PLAN}; choose another --out.")
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(path, wanted)
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        there = found | found["settings"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}); choose another --out or remove it.") from error
-    asked = wanted | wanted["settings"]
-    for key in [key for key in asked if key != "settings"]:
-        if there.get(key) != asked[key]:
-            raise RunFolderError(
-                f"{folder} belongs to another plan: its {key} is {there.get(key)!r}, not {asked[key]!r}; "
-                "choose another --out."
-            )
-    if not resume:
-        raise RunFolderError(
-            f"{folder} holds this run already; add --resume to go on with it, or choose another --out."
-        )
-
-
-def _write_json(path: Path, document: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _train_all(
-    plans: list[Plan], folder: Path, workers: int, *, tensorboard: bool, progress: bool
-) -> dict[int, MetabenchError]:
-    """Trains all seeds; gives those that failed, with their errors."""
-    failures: dict[int, MetabenchError] = {}
-    tasks = [(plan, seed_folder(folder, plan.seed), tensorboard, progress) for plan in plans]
-    workers = min(workers, len(plans))
-    if workers == 1:
-        for task in tasks:
-            try:
-                _train_one(*task)
-            except MetabenchError as error:
-                failures[task[0].seed] = error
-        return failures
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = {task[0].seed: pool.submit(_train_one, *task) for task in tasks}
-        for seed, future in futures.items():
-            try:
-                future.result()
-            except MetabenchError as error:
-                failures[seed] = error
-    return failures
-
-
-def _train_one(plan: Plan, folder: Path, tensorboard: bool, progress: bool) -> None:
-    import torch
-
-    from metabench.metarl.run import train
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them on small tensors cost 30-100x when cores are shared
-    try:
-        train(plan, folder, resume=True, tensorboard=tensorboard, tell=_tell if progress else _log_report)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _line(report: Report) -> str:
-    returns = " ".join(f"{value:.2f}" for value in report.result.episodes)
-    fraction = report.result.fraction
-    share = "" if fraction is None else f"  {fraction:.1%} of the reference"
-    return (
-        f"seed {report.seed}  {report.frames:>12,} of {report.total:,} frames  {report.frames_per_second:>8,.0f}/s  "
-        f"return per episode {returns}{share}"
-    )
-
-
-def _log_report(report: Report) -> None:
-    _log.info("%s", _line(report))
-
-
-def _tell(report: Report) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(_line(report) + "\n")
-        sys.stderr.flush()
-
-
-def _report(plans: list[Plan], folder: Path, reference: Any, notes: list[str]) -> ExploreReport:
+def _report(plans: list[Plan], folder: Path, reference: Reference | None, notes: list[str]) -> ExploreReport:
     from metabench.metarl.log import read_metrics
     from metabench.metarl.statistics import interquartile_mean_interval
 
@@ -275,7 +176,7 @@ def _report(plans: list[Plan], folder: Path, reference: Any, notes: list[str]) -
     )
 
 
-def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, reference: Any) -> list[Path]:
+def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, reference: Reference | None) -> list[Path]:
     try:
         from metabench.metarl.figures import save_belief_figure, save_learning_figure, save_visit_figure
     except ImportError as error:

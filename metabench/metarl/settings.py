@@ -1,4 +1,4 @@
-"""All settings of all agents in one dataclass, and presets for each environment."""
+"""All settings of all agents in one dataclass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from metabench.errors import ArgumentError, UnknownNameError
 from metabench.registry import did_you_mean
 
-__all__ = ["PRESETS", "Settings", "preset"]
+__all__ = ["Settings"]
 
 
 @dataclass(frozen=True)
@@ -175,48 +175,3 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if not fits:
         raise ArgumentError(f"setting {name} is {value!r}; expected {expected}.")
     return value
-
-
-_GRID: dict[str, Any] = {"reward_decoder": "cell", "eval_copies": 1024}
-_ROOMS: dict[str, Any] = {
-    "copies": 64, "eval_copies": 960, "elbo_terms": 16, "policy_layers": (64,), "latent": 10, "memory_width": 128,
-    "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64), "state_bonus": 10.0,
-    "reward_bonus": 1.0,
-}  # fmt: skip
-_TREASURE: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "policy_layers": (64,), "latent": 10, "memory_width": 128,
-    "decoder_layers": (64, 64), "discount": 0.98, "state_bonus": 1.0, "reward_bonus": 1.0, "elbo_terms": 50,
-}  # fmt: skip
-_SPARSE: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "policy_layers": (128, 128), "memory_width": 128,
-    "decoder_layers": (64, 32), "discount": 0.99, "state_bonus": 0.01, "reward_bonus": 0.1,
-    "elbo_terms": 50, "elbo_decoded": 100,
-}  # fmt: skip
-_BANDIT: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "eval_copies": 20_000, "evaluations": 20, "copies": 256,
-    "reward_decoder": "action", "discount": 0.99, "policy_layers": (64,), "latent": 10, "clip": 0.1,
-}  # fmt: skip
-_TABULAR: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "copies": 64, "discount": 0.99, "policy_layers": (64,),
-    "latent": 32, "memory_width": 128, "reward_depends_on": ("state", "action"), "decode_states": True,
-    "elbo_terms": 25,
-}  # fmt: skip
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "grid-navigation-v0": _GRID,
-    "room-navigation-v0": _ROOMS,
-    "treasure-hunt-v0": _TREASURE,
-    "sparse-point-v0": _SPARSE,
-    "bandit-v0": _BANDIT,
-    "tabular-mdp-v0": _TABULAR,
-    "mdp-playground-v0": _TABULAR,
-}
-"""Environment -> what differs from the defaults. Where the papers are silent the choice is ours."""
-
-_FOR_RL2: dict[str, Any] = {"memory_width": 128, "copies": 64, "clip": 0.1}
-
-
-def preset(agent: str, env: str) -> Settings:
-    """The settings to start from: of an environment, whatever its parameters; the defaults for others."""
-    own = PRESETS.get(env.partition(":")[0], {})
-    return Settings().changed({**own, **(_FOR_RL2 if agent == "rl2" else {})})

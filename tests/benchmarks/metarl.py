@@ -16,9 +16,9 @@ import torch
 
 from metabench.envs import make_environment
 from metabench.metarl.gae import generalized_advantages
+from metabench.metarl.presets import preset
 from metabench.metarl.problem import problem_of
 from metabench.metarl.rollout import collect
-from metabench.metarl.settings import preset
 from metabench.metarl.varibad import VariBAD
 
 GRID = "grid-navigation-v0"

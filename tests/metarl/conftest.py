@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from metabench.envs import make_environment
+from metabench.metarl.presets import preset
 from metabench.metarl.problem import Problem, Trajectories, problem_of
-from metabench.metarl.settings import Settings, preset
+from metabench.metarl.settings import Settings
 
 GRID = "grid-navigation-v0"
 

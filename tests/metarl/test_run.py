@@ -21,8 +21,9 @@ from metabench.errors import (
 )
 from metabench.metarl import AGENTS, run
 from metabench.metarl.checkpoint import first_nonfinite
+from metabench.metarl.presets import PRESETS, preset
 from metabench.metarl.run import Plan, Report, train
-from metabench.metarl.settings import PRESETS, Settings, preset
+from metabench.metarl.settings import Settings
 
 GRID = "grid-navigation-v0"
 
