@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from metabench.errors import ArgumentError
 from metabench.metarl.networks import SplitMLP, mlp
@@ -19,6 +19,7 @@ __all__ = [
     "Decoder",
     "RewardRegression",
     "StateRegression",
+    "ValueHeads",
     "make_reward_decoder",
     "make_state_decoder",
 ]
@@ -36,10 +37,10 @@ class Decoder(nn.Module, ABC):
         """Loss of the latent ``(steps, batch, latent)`` of each step on that step alone: ``(steps, batch)``."""
 
 
-class BernoulliHeads(Decoder):
-    """One logit for each cell of a grid (or each arm): is the reward there positive? Loss: negative log-likelihood.
+class _Heads(Decoder):
+    """One output for each cell of a grid (or each arm).
 
-    A trajectory enters only by how often each head was asked and answered, so all pairs of a latent and a step cost no
+    A trajectory enters only by what each head was asked and answered in sum, so all pairs of a latent and a step cost no
     more than the heads.
     """
 
@@ -50,33 +51,60 @@ class BernoulliHeads(Decoder):
         self.by, self.layout = by, problem.layout
         if by == "cell":
             if problem.layout is None:
-                raise ArgumentError("reward_decoder='cell' needs a grid world; use 'regression'.")
+                raise ArgumentError(f"reward_decoder={settings.reward_decoder!r} needs a grid world.")
             self.heads = len(problem.layout.cells)
         else:
             self.heads = problem.actions.outputs
         self.network = mlp(settings.latent, settings.decoder_layers, self.heads, generator)
+
+    def _asked(self, trajectories: Trajectories) -> Tensor:
+        """The head that each transition asks, ``(steps, batch)``."""
+        if self.by == "action":
+            return trajectories.action
+        assert self.layout is not None  # see __init__
+        return self.layout.cell_of(trajectories.next_obs)
+
+    def _sums(self, values: Tensor, trajectories: Trajectories) -> Tensor:
+        """Sums of values ``(steps, batch)`` by the head asked, ``(batch, heads)``."""
+        sums = values.new_zeros(values.shape[1], self.heads)
+        return sums.scatter_add_(1, self._asked(trajectories).T, values.T)
+
+    def _of_asked(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
+        """The output of the head that each transition asks, ``(steps, batch)``."""
+        return self.network(latent).gather(-1, self._asked(trajectories)[..., None])[..., 0]
+
+
+class BernoulliHeads(_Heads):
+    """Is the reward there positive? Outputs are logits, the loss is the negative log-likelihood."""
 
     def probabilities(self, latent: Tensor) -> Tensor:
         """Probability of a positive reward for each head, ``(..., heads)``."""
         return self.network(latent).sigmoid()
 
     def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
-        asked = one_hot(self._asked(trajectories), self.heads).float()  # (steps, batch, heads)
-        positive = trajectories.reward > 0
-        hits = (asked * positive[..., None]).sum(0)
-        misses = asked.sum(0) - hits
+        positive = (trajectories.reward > 0).float()
+        hits, misses = self._sums(positive, trajectories), self._sums(1 - positive, trajectories)
         logits = self.network(latent)
         return (hits * softplus(-logits) + misses * softplus(logits)).sum(-1)
 
     def of_steps(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
-        logits = self.network(latent).gather(-1, self._asked(trajectories)[..., None])[..., 0]
-        return binary_cross_entropy_with_logits(logits, (trajectories.reward > 0).float(), reduction="none")
+        positive = (trajectories.reward > 0).float()
+        return binary_cross_entropy_with_logits(self._of_asked(latent, trajectories), positive, reduction="none")
 
-    def _asked(self, trajectories: Trajectories) -> Tensor:
-        if self.by == "action":
-            return trajectories.action
-        assert self.layout is not None  # see __init__
-        return self.layout.cell_of(trajectories.next_obs)
+
+class ValueHeads(_Heads):
+    """The reward there, by squared error: a regression with nothing to interpolate between cells."""
+
+    def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
+        reward = trajectories.reward
+        count, total = self._sums(torch.ones_like(reward), trajectories), self._sums(reward, trajectories)
+        # sum (f - r)^2 = count (f - mean)^2 + the squared deviations from the mean, which no latent changes.
+        mean = total / count.clamp(min=1)
+        own = (reward - mean.T.gather(0, self._asked(trajectories))).square().sum(0)
+        return (count * (self.network(latent) - mean).square()).sum(-1) + own
+
+    def of_steps(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
+        return (self._of_asked(latent, trajectories) - trajectories.reward).square()
 
 
 class _Regression(Decoder):
@@ -132,9 +160,13 @@ class StateRegression(_Regression):
 
 def make_reward_decoder(problem: Problem, settings: Settings, generator: torch.Generator) -> Decoder:
     """The decoder that the settings name."""
-    if settings.reward_decoder == "regression":
-        return RewardRegression(problem, settings, generator)
-    return BernoulliHeads(settings.reward_decoder, problem, settings, generator)
+    match settings.reward_decoder:
+        case "regression":
+            return RewardRegression(problem, settings, generator)
+        case "cell-value":
+            return ValueHeads("cell", problem, settings, generator)
+        case by:
+            return BernoulliHeads(by, problem, settings, generator)
 
 
 def make_state_decoder(problem: Problem, settings: Settings, generator: torch.Generator) -> Decoder | None:

@@ -47,7 +47,7 @@ class Novelty(nn.Module):
         with torch.no_grad():
             for weight in self.prior.parameters():
                 weight.mul_(settings.novelty_prior_scale).requires_grad_(False)
-        self.batch = settings.novelty_batch
+        self.batch, self.updates = settings.novelty_batch, settings.novelty_updates
         self.optimizer = torch.optim.Adam(self.predictor.parameters(), lr=settings.novelty_learning_rate, fused=True)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -55,15 +55,18 @@ class Novelty(nn.Module):
         return (self.predictor(inputs) - self.prior(inputs)).square().mean(-1)
 
     def learn(self, *inputs: Tensor, generator: torch.Generator) -> float:
-        """One pass over samples ``(samples, size)`` in random order; gives the mean error on the way."""
-        samples, total = len(inputs[0]), 0.0
-        for batch in torch.randperm(samples, generator=generator).split(self.batch):
+        """A few steps on random parts of the samples ``(samples, size)``; gives the mean error on the way.
+
+        With more copies a smaller share is learnt from, so that novelty does not wear off faster.
+        """
+        order, total = torch.randperm(len(inputs[0]), generator=generator)[: self.batch * self.updates], 0.0
+        for batch in order.split(self.batch):
             loss = self(*(part[batch] for part in inputs)).mean()
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             total += float(loss.detach()) * len(batch)
-        return total / samples
+        return total / len(order)
 
 
 def annealed(frames: int, total: int) -> float:

@@ -10,9 +10,9 @@ __all__ = ["PRESETS", "preset"]
 
 _GRID: dict[str, Any] = {"reward_decoder": "cell", "eval_copies": 1024}
 _ROOMS: dict[str, Any] = {
-    "copies": 64, "eval_copies": 960, "elbo_terms": 16, "policy_layers": (64,), "latent": 10, "memory_width": 128,
-    "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64), "state_bonus": 10.0,
-    "reward_bonus": 1.0,
+    "copies": 256, "eval_copies": 960, "reward_decoder": "cell-value", "policy_layers": (64,), "latent": 10,
+    "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64),
+    "state_bonus": 10.0, "reward_bonus": 1.0,
 }  # fmt: skip
 _TREASURE: dict[str, Any] = {
     "train_split": "train", "eval_split": "held-out", "policy_layers": (64,), "latent": 10, "memory_width": 128,

@@ -72,8 +72,9 @@ class Settings:
     """ReLU features of the reward"""
 
     # Decoder and its training
-    reward_decoder: Literal["regression", "cell", "action"] = "regression"
-    """squared error; or a Bernoulli logit for each cell of a grid, or for each action"""
+    reward_decoder: Literal["regression", "cell", "action", "cell-value"] = "regression"
+    """squared error of a network of the transition, a Bernoulli logit for each cell of a grid or each action, or the
+    squared error of a value for each cell"""
     reward_depends_on: tuple[str, ...] = ("next_state",)
     """what a regressed reward is decoded from, besides the latent: state, action, next_state"""
     decode_states: bool = False
@@ -111,7 +112,9 @@ class Settings:
     novelty_learning_rate: float = 1e-4
     """of the predictor's Adam"""
     novelty_batch: int = 512
-    """transitions of a gradient step; the predictor sees each update's transitions once"""
+    """transitions of a gradient step"""
+    novelty_updates: int = 4
+    """gradient steps for each PPO update, at most: no transition is seen twice"""
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

@@ -68,7 +68,7 @@ def _plain_loop(encoder, decoders, data, actions, kl_weight, noise):
     return total / batch
 
 
-@pytest.mark.parametrize("kind", ["cell", "action", "regression"])
+@pytest.mark.parametrize("kind", ["cell", "action", "regression", "cell-value"])
 @pytest.mark.parametrize("states", [False, True])
 def test_the_loss_is_that_of_a_plain_loop(
     kind: str, states: bool, problem: Problem, small: Settings, trajectories: Trajectories
@@ -91,7 +91,7 @@ def test_heads_are_a_bernoulli_likelihood_of_the_cell_reached(
     latent = torch.randn(7, 4, 3, generator=generator(1))
     losses, chance = decoder.of_steps(latent, trajectories), decoder.probabilities(latent)
     x, y = trajectories.next_obs[2, 1].int().tolist()
-    p = float(chance[2, 1, 5 * y + x])  # cells are numbered row by row
+    p = chance[2, 1, 5 * y + x].item()  # cells are numbered row by row
     expected = -math.log(p if trajectories.reward[2, 1] > 0 else 1 - p)
     assert float(losses[2, 1]) == pytest.approx(expected, rel=1e-5)
 
