@@ -47,3 +47,8 @@ def test_every_public_name_is_there_and_listed() -> None:
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = metabench.opne  # type: ignore[attr-defined]
+
+
+def test_environments_are_registered_with_gymnasium_without_torch() -> None:
+    loaded = _modules_after("import gymnasium, metabench.envs\nassert 'metabench/Bandit-v0' in gymnasium.registry")
+    assert "torch" not in loaded

@@ -109,13 +109,18 @@ def _tasks(detail: bool) -> list[dict[str, Any]]:
             "kind": "environment",
             "metric": "return",
             "epochs": [],
-            "reference": {policy: task.reference.total(policy) for policy in task.reference.returns}
-            if task.reference
-            else {},
+            "reference": _scale(task.reference),
             "description": task.description,
         }
         for task in environments
     ]
+
+
+def _scale(reference: Any) -> dict[str, float]:
+    """The returns whose scores are zero and one."""
+    if reference is None:
+        return {}
+    return {policy: round(reference.total(policy), 3) for policy in ("random", reference.unit)}
 
 
 def _blocks(detail: bool) -> list[dict[str, Any]]:

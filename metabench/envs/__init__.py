@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metabench.envs.registration import GYMNASIUM_IDS, register
 
 if TYPE_CHECKING:
+    from metabench.envs.adapter import adapt_environment
     from metabench.envs.definition import (
         FAMILIES,
         EnvironmentTask,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from metabench.envs.family import TaskFamily, Transition
     from metabench.envs.layout import Layout
     from metabench.envs.make import make_environment, make_family
+    from metabench.envs.pictures import draw_trajectory, record_trajectory
     from metabench.envs.single import TrialEnv
     from metabench.envs.trial import TrialVectorEnv
 
@@ -35,10 +37,13 @@ __all__ = [
     "Transition",
     "TrialEnv",
     "TrialVectorEnv",
+    "adapt_environment",
+    "draw_trajectory",
     "environment_identifiers",
     "load_environment",
     "make_environment",
     "make_family",
+    "record_trajectory",
 ]
 
 _LAZY = {
@@ -50,10 +55,13 @@ _LAZY = {
     "Transition": "family",
     "TrialEnv": "single",
     "TrialVectorEnv": "trial",
+    "adapt_environment": "adapter",
+    "draw_trajectory": "pictures",
     "environment_identifiers": "definition",
     "load_environment": "definition",
     "make_environment": "make",
     "make_family": "make",
+    "record_trajectory": "pictures",
 }
 
 

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from twins import BanditTwin, GridTwin, PlaygroundTwin, PointTwin, RoomsTwin, TabularTwin, TreasureTwin
 
 from metabench.envs import make_environment
 from metabench.envs.room_navigation import goals_of_tasks
-from tests.envs.twins import BanditTwin, GridTwin, PlaygroundTwin, PointTwin, RoomsTwin, TabularTwin, TreasureTwin
 
 N = 60
 
@@ -53,7 +53,7 @@ def test_grid_goals_are_the_specified_twenty_one() -> None:
 
 
 def test_rooms_over_all_tasks() -> None:
-    env = make_environment("room-navigation-v0:horizon=400", 48)
+    env = make_environment("room-navigation-v0:horizon=150", 48)
     env.set_task(torch.arange(48))
     env.reset_tensor(seed=4)
     _compare(env, [RoomsTwin(goals) for goals in goals_of_tasks()])
@@ -104,8 +104,8 @@ def test_treasure_is_seen_from_the_top_alone_and_pays_ten() -> None:
 
 
 def test_sparse_point() -> None:
-    env = make_environment("sparse-point-v0", N)
-    env.set_task(env.sample_tasks(N, 3))
+    env = make_environment("sparse-point-v0", 20)
+    env.set_task(env.sample_tasks(20, 3))
     env.reset_tensor(seed=4)
     _compare(env, [PointTwin(float(angle)) for angle in env.tasks])
 
