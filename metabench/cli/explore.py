@@ -27,7 +27,7 @@ class Options:
     agent: Annotated[tyro.conf.Positional[str], optional("AGENT")] = ""
     """rl2, varibad, hyperx, or one of a plug-in's."""
     env: Annotated[str, optional("TASK")] = ""
-    """The environment, for example grid-navigation-v0 or bandit-v0:pulls=100,arms=10."""
+    """The environment: an id, as bandit-v0:pulls=100,arms=10, a .toml of your own, or package.module:function."""
     frames: Annotated[int | None, optional("N")] = None
     """Environment steps of each seed; the environment's preset if left out."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1

@@ -40,8 +40,8 @@ class Decoder(nn.Module, ABC):
 class _Heads(Decoder):
     """One output for each cell of a grid (or each arm).
 
-    A trajectory enters only by what each head was asked and answered in sum, so all pairs of a latent and a step cost no
-    more than the heads.
+    A trajectory enters only by what each head was asked and answered in sum, so all pairs of a latent and a step cost
+    no more than the heads.
     """
 
     def __init__(

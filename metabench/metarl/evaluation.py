@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metabench.envs import TrialVectorEnv
 from metabench.metarl.agent import Agent
+from metabench.metarl.environments import Environment, use_split
 from metabench.metarl.rollout import collect, episode_returns
 from metabench.seeding import derive
 
@@ -48,14 +48,16 @@ class EvaluationResult:
         return found
 
 
-def evaluate(agent: Agent, env: TrialVectorEnv, reference: Reference | None) -> EvaluationResult:
+def evaluate(agent: Agent, env: Environment, split: str, reference: Reference | None) -> EvaluationResult:
     """Plays one trial in every copy of ``env``, always taking the likeliest action.
 
     Args:
         agent: is not changed.
-        env: its copies are the tasks; its split should be the one to be judged on.
+        env: its copies are the tasks, drawn from its split.
+        split: the same; for an environment that keeps none itself.
         reference: returns of reference policies, or None.
     """
+    use_split(env, split, _SEED)
     rollout = collect(env, agent, seed=_SEED, deterministic=True)
     episodes = episode_returns(rollout.trajectories.reward, env.episodes).mean(1).tolist()
     if reference is None:

@@ -95,9 +95,8 @@ def explore(
 
     Args:
         agent: ``rl2``, ``varibad``, ``hyperx`` or a plug-in's.
-        env: environment id, with parameters behind a colon if need be (``bandit-v0:pulls=100,arms=10``), or the path
-            of the
-            user's own definition.
+        env: environment id, with parameters behind a colon if need be (``bandit-v0:pulls=100,arms=10``), the path of
+            the user's own definition, or ``package.module:function`` that makes a vector environment of so many copies.
         frames: environment steps of each seed; the preset's if None.
         seeds: runs, numbered from 0.
         settings: all of them, or changes to the preset.
@@ -119,12 +118,12 @@ def explore(
         RunFolderError: if the folder holds another plan, or this one and ``resume`` is false.
         DivergedError: if a seed became non-finite and no other is left.
     """
-    from metabench.envs import load_environment
+    from metabench.metarl.environments import find_reference
     from metabench.metarl.run import Plan, check_plan
     from metabench.metarl.workers import Task, train_here, train_on_dask
 
     AGENTS.check(agent)
-    reference = load_environment(env).reference
+    reference = find_reference(env)
     for name, number in (("seeds", seeds), ("workers", 1 if workers is None else workers)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ArgumentError(f"{name} is {number!r}; expected a whole number of at least 1.")
@@ -182,15 +181,15 @@ def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, ref
     except ImportError as error:
         _log.warning("no figures: %s", error)
         return []
-    from metabench.envs import make_environment
+    from metabench.metarl.environments import open_environment
     from metabench.metarl.run import load_agent
     from metabench.seeding import derive
 
     paths = [folder / "learning-curve.png"]
     save_learning_figure(runs, f"{plans[0].agent} on {plans[0].env}", reference, paths[0])
     plan = plans[0]
-    env = make_environment(plan.env, plan.settings.eval_copies, split=plan.settings.eval_split)
-    if env.family.layout is None:
+    env = open_environment(plan.env, plan.settings.eval_copies, plan.settings.eval_split)
+    if env.family is None or env.family.layout is None:
         return paths
     agent, _ = load_agent(plan, seed_folder(folder, plan.seed), env)
     for name, save in (("visits.png", save_visit_figure), ("belief.png", save_belief_figure)):

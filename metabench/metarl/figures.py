@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from metabench.envs import TrialVectorEnv
 from metabench.metarl.agent import Agent
+from metabench.metarl.environments import Environment
 from metabench.metarl.rollout import collect
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def save_learning_figure(
     figure.savefig(path, metadata={"Software": None})
 
 
-def save_visit_figure(agent: Agent, env: TrialVectorEnv, seed: int, path: Path) -> bool:
+def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> bool:
     """Draws, for each episode, how often each cell was reached, over all copies; deterministic actions.
 
     Returns:
         Whether there is a figure: only for grid worlds.
     """
-    layout = env.family.layout
+    layout = agent.problem.layout
     if layout is None:
         return False
     rollout = collect(env, agent, seed=seed, deterministic=True)
@@ -88,13 +88,13 @@ def save_visit_figure(agent: Agent, env: TrialVectorEnv, seed: int, path: Path) 
     return True
 
 
-def save_belief_figure(agent: Agent, env: TrialVectorEnv, seed: int, path: Path, panels: int = 8) -> bool:
+def save_belief_figure(agent: Agent, env: Environment, seed: int, path: Path, panels: int = 8) -> bool:
     """Draws the first copy's trial: the decoded probability of reward in each cell, and the way walked so far.
 
     Returns:
         Whether there is a figure: only for grid worlds and agents that decode their belief cell by cell.
     """
-    layout, decode = env.family.layout, getattr(agent, "cell_probabilities", None)
+    layout, decode = agent.problem.layout, getattr(agent, "cell_probabilities", None)
     if layout is None or decode is None:
         return False
     rollout = collect(env, agent, seed=seed, deterministic=True)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from metabench.envs import Layout, TrialVectorEnv
+from metabench.envs import Layout
 from metabench.errors import ArgumentError
 from metabench.metarl.actions import ActionKind, action_kind
+from metabench.metarl.environments import Environment
 
 __all__ = ["Problem", "Trajectories", "problem_of"]
 
@@ -54,7 +55,7 @@ class Trajectories(NamedTuple):
     reward: Tensor
 
 
-def problem_of(env: TrialVectorEnv) -> Problem:
+def problem_of(env: Environment) -> Problem:
     """The problem that an environment poses.
 
     Raises:
@@ -63,4 +64,5 @@ def problem_of(env: TrialVectorEnv) -> Problem:
     shape = env.single_observation_space.shape
     if shape is None or len(shape) != 1:
         raise ArgumentError(f"observation space {env.single_observation_space}; expected a one-dimensional Box.")
-    return Problem(shape[0], action_kind(env.single_action_space), env.episodes, env.horizon, env.family.layout)
+    layout = None if env.family is None else env.family.layout
+    return Problem(shape[0], action_kind(env.single_action_space), env.episodes, env.horizon, layout)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metabench.envs import TrialVectorEnv
 from metabench.metarl.agent import Agent, Rollout
+from metabench.metarl.environments import Environment
 from metabench.metarl.problem import Trajectories
 
 __all__ = ["collect", "episode_returns"]
 
 
 @torch.no_grad()
-def collect(env: TrialVectorEnv, agent: Agent, *, seed: int, deterministic: bool = False) -> Rollout:
+def collect(env: Environment, agent: Agent, *, seed: int, deterministic: bool = False) -> Rollout:
     """Plays one trial in every copy.
 
     A rollout begins with a trial and ends with it, so all beliefs in it come from one set of encoder weights: what had

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metabench.envs import TrialVectorEnv, load_environment, make_environment
 from metabench.errors import ArgumentError, DivergedError
 from metabench.metarl import AGENTS
 from metabench.metarl.agent import Agent
 from metabench.metarl.checkpoint import Checkpoint, Identity, first_nonfinite, load_checkpoint, save_checkpoint
+from metabench.metarl.environments import Environment, find_reference, open_environment, use_split
 from metabench.metarl.evaluation import EvaluationResult, evaluate
 from metabench.metarl.log import MetricsLog
 from metabench.metarl.problem import problem_of
@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         agent: registered name.
-        env: environment id, with parameters behind a colon if need be, or a path to the user's own definition.
+        env: environment id, path or function, as :func:`open_environment` takes it.
         settings: of the agent and the run.
         seed: of everything that is drawn.
     """
@@ -92,8 +92,8 @@ def check_plan(plan: Plan) -> None:
         MetabenchError: for whatever is wrong with the plan.
     """
     settings = plan.settings
-    env = make_environment(plan.env, 1, split=settings.train_split)
-    make_environment(plan.env, 1, split=settings.eval_split)
+    env = open_environment(plan.env, 1, settings.train_split)
+    open_environment(plan.env, 1, settings.eval_split)
     _Schedule.of(settings, env.steps)
     AGENTS.get(plan.agent)(problem_of(env), settings, plan.seed)
 
@@ -103,7 +103,7 @@ def checkpoint_path(folder: Path) -> Path:
     return folder / "checkpoint.pt"
 
 
-def load_agent(plan: Plan, folder: Path, env: TrialVectorEnv) -> tuple[Agent, int]:
+def load_agent(plan: Plan, folder: Path, env: Environment) -> tuple[Agent, int]:
     """The agent of a run's checkpoint, and how many updates it has had.
 
     Raises:
@@ -140,9 +140,9 @@ def train(
         CheckpointError: if the checkpoint is another plan's.
         DivergedError: if anything becomes non-finite; the last good checkpoint stays.
     """
-    settings, reference = plan.settings, load_environment(plan.env).reference
-    env = make_environment(plan.env, settings.copies, split=settings.train_split)
-    judge = make_environment(plan.env, settings.eval_copies, split=settings.eval_split)
+    settings, reference = plan.settings, find_reference(plan.env)
+    env = open_environment(plan.env, settings.copies, settings.train_split)
+    judge = open_environment(plan.env, settings.eval_copies, settings.eval_split)
     schedule, size = _Schedule.of(settings, env.steps), settings.copies * env.steps
     folder.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint_path(folder).exists():
@@ -150,12 +150,14 @@ def train(
     else:
         agent, done = AGENTS.get(plan.agent)(problem_of(env), settings, plan.seed), 0
     log = MetricsLog(folder, keep=done, tensorboard=tensorboard)
-    result = evaluate(agent, judge, reference) if done == schedule.updates else None
+    result = evaluate(agent, judge, settings.eval_split, reference) if done == schedule.updates else None
     saved, began = done, time.perf_counter()
 
     for update in range(done + 1, schedule.updates + 1):
         frames = (update - 1) * size
-        rollout = collect(env, agent, seed=derive("metarl", "trials", plan.seed, update))
+        seed = derive("metarl", "trials", plan.seed, update)
+        use_split(env, settings.train_split, seed)
+        rollout = collect(env, agent, seed=seed)
         metrics = agent.update(rollout, frames)
         returns = episode_returns(rollout.trajectories.reward, env.episodes)
         metrics["charts/episodic_return"] = float(returns.sum(0).mean())
@@ -164,7 +166,7 @@ def train(
 
         extra: dict[str, float] = {}
         if schedule.due(update, schedule.evaluation):
-            result = evaluate(agent, judge, reference)
+            result = evaluate(agent, judge, settings.eval_split, reference)
             extra = result.metrics()
         if schedule.due(update, schedule.line):
             speed = (update - done) * size / (time.perf_counter() - began)

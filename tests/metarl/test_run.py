@@ -211,3 +211,54 @@ def test_every_preset_is_valid_and_bad_settings_are_not() -> None:
         with pytest.raises(ArgumentError, match=name):
             Settings().changed({name: value})
     assert Settings().changed({"policy_layers": [64, 64], "discount": 1}).policy_layers == (64, 64)
+
+
+_OWN = """
+from metabench.envs import make_environment
+from gymnasium.vector import VectorEnv
+
+class Own(VectorEnv):  # a NumPy face of the grid, as someone else might have written it
+    def __init__(self, copies):
+        self.inner = make_environment("grid-navigation-v0", copies)
+        for name in ("num_envs", "single_observation_space", "single_action_space", "episodes", "horizon"):
+            setattr(self, name, getattr(self.inner, name))
+        self.splits = []
+
+    def sample_tasks(self, n, seed, split="all"):
+        self.splits.append(split)
+        return self.inner.sample_tasks(n, seed, split).numpy()
+
+    def set_task(self, tasks):
+        self.inner.set_task(tasks)
+
+    def reset(self, *, seed=None, options=None):
+        return self.inner.reset(seed=seed, options=options)
+
+    def step(self, actions):
+        return self.inner.step(actions)
+
+made = []
+
+def make(copies):
+    made.append(Own(copies))
+    return made[-1]
+
+def nothing(copies):
+    return None
+"""
+
+
+def test_an_environment_of_ones_own(small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_environment.py").write_text(_OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    changed = small.changed({"reward_decoder": "regression", "train_split": "train", "eval_split": "held-out"})
+    report = metabench.explore("hyperx", "own_environment:make", settings=changed, out=tmp_path / "run")
+    assert len(report.seeds[0].episodes) == 4
+    assert report.fraction is None
+    import own_environment  # type: ignore[import-not-found]
+
+    used = [set(env.splits) for env in own_environment.made if env.num_envs > 1 and env.splits]
+    assert used == [{"train"}, {"held-out"}]
+    for name, message in (("own_environment:mke", "no attribute 'mke'"), ("own_environment:nothing", "NoneType")):
+        with pytest.raises(ArgumentError, match=message):
+            metabench.explore("hyperx", name, settings=changed, out=tmp_path / "other")
