@@ -93,7 +93,7 @@ def test_heads_are_a_bernoulli_likelihood_of_the_cell_reached(
     x, y = trajectories.next_obs[2, 1].int().tolist()
     p = chance[2, 1, 5 * y + x].item()  # cells are numbered row by row
     expected = -math.log(p if trajectories.reward[2, 1] > 0 else 1 - p)
-    assert float(losses[2, 1]) == pytest.approx(expected, rel=1e-5)
+    assert losses[2, 1].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_subsampling_is_unbiased(problem: Problem, small: Settings, trajectories: Trajectories) -> None:
