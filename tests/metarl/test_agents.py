@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metabench.blocks.memory import make_memory_cell, memory_cell_names
-from metabench.envs import make_environment
+from metabench.envs import Transition, make_environment
 from metabench.metarl import AGENTS
 from metabench.metarl.buffer import TrajectoryBuffer
 from metabench.metarl.hyperx import HyperX
@@ -17,6 +17,7 @@ from metabench.metarl.rl2 import RL2, RecurrentPolicy
 from metabench.metarl.rollout import collect, episode_returns
 from metabench.metarl.settings import Settings
 from metabench.metarl.varibad import VariBAD
+from metabench.spaces import load_space
 
 GRID = "grid-navigation-v0"
 
@@ -39,6 +40,22 @@ def test_a_memory_cell_unrolls_as_it_steps_and_has_gradients(name: str) -> None:
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in cell.parameters())
     again = make_memory_cell(name, 6, 8, generator())
     assert all(torch.equal(a, b) for a, b in zip(cell.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", load_space("memory-v1").blocks)
+def test_every_cell_of_the_space_makes_an_agent(name: str, problem: Problem, small: Settings) -> None:
+    agent = VariBAD(problem, small.changed({"memory_cell": name, "policy_body": name}), 0)
+    carry, obs = agent.begin(3), torch.zeros(3, 2)
+    decision, carry = agent.act(carry, obs, agent.generator)
+    carry = agent.observe(carry, decision.action, Transition(obs, torch.ones(3), obs, False, False))
+    decision, _ = agent.act(carry, obs, agent.generator)
+    (decision.log_prob + decision.value).sum().backward()
+    gradients = [weight.grad for weight in agent.policy.parameters()]
+    assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
+def test_the_space_has_every_memory_cell() -> None:
+    assert set(load_space("memory-v1").blocks) == set(memory_cell_names())
 
 
 def test_gru_is_torchs() -> None:
