@@ -113,7 +113,9 @@ def save_belief_figure(agent: Agent, env: Environment, seed: int, path: Path, pa
             way = np.concatenate([walked[0][begin : begin + 1], walked[1][begin:t]])
             axes.plot(way[:, 0], way[:, 1], color="#D55E00", linewidth=1.5, marker="o", markersize=2.5)
         axes.set_title(f"step {t}, darkest {most:.2f}", fontsize=8)
-    figure.suptitle("Believed probability of reward in each cell, and the way walked in the episode", fontsize=10)
+    figure.suptitle(
+        "Decoded probability that a step onto each cell pays, and the way walked in the episode", fontsize=10
+    )
     figure.savefig(path, metadata={"Software": None})
     return True
 

@@ -24,6 +24,8 @@ from metabench.seeding import torch_generator
 
 __all__ = ["VariBAD"]
 
+_DRAWS = 256  # from a belief, to show it
+
 
 class VariBAD(Agent):
     """PPO on the state and an approximate belief, which a recurrent encoder learns by predicting whole trials.
@@ -149,11 +151,16 @@ class VariBAD(Agent):
             moments.update(part)
 
     def cell_probabilities(self, context: Tensor) -> Tensor | None:
-        """Believed probability of a positive reward in each cell ``(..., cells)``; None without such a decoder."""
+        """Decoded probability that a step onto each cell pays ``(..., cells)``; None without such a decoder.
+
+        The mean over draws from the belief. It is not the chance that a cell is the goal: the decoder is fitted to steps
+        that were taken, and a good agent stays where it is paid.
+        """
         decoder = self.reward_decoder
         if not isinstance(decoder, BernoulliHeads) or decoder.by != "cell":
             return None
-        return decoder.probabilities(Belief(*context.chunk(2, -1)).mean)
+        belief, generator = Belief(*context.chunk(2, -1)), torch.Generator().manual_seed(0)
+        return torch.stack([decoder.probabilities(belief.draw(generator)) for _ in range(_DRAWS)]).mean(0)
 
     # Checkpoints
 
