@@ -15,14 +15,14 @@ _ROOMS: dict[str, Any] = {
     "state_bonus": 10.0, "reward_bonus": 1.0,
 }  # fmt: skip
 _TREASURE: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "policy_layers": (64,), "latent": 10, "memory_width": 128,
-    "decoder_layers": (64, 64), "discount": 0.98, "state_bonus": 1.0, "reward_bonus": 1.0, "elbo_terms": 50,
-    "buffer": 50_000,
+    "train_split": "train", "eval_split": "held-out", "copies": 128, "policy_layers": (64,), "latent": 10,
+    "memory_width": 128, "decoder_layers": (64, 64), "discount": 0.98, "state_bonus": 1.0, "reward_bonus": 1.0,
+    "elbo_terms": 25, "elbo_decoded": 50, "buffer": 50_000,
 }  # fmt: skip
 _SPARSE: dict[str, Any] = {
-    "train_split": "train", "eval_split": "held-out", "policy_layers": (128, 128), "memory_width": 128,
+    "train_split": "train", "eval_split": "held-out", "copies": 64, "policy_layers": (128, 128), "memory_width": 128,
     "decoder_layers": (64, 32), "discount": 0.99, "state_bonus": 0.01, "reward_bonus": 0.1,
-    "elbo_terms": 50, "elbo_decoded": 100, "buffer": 20_000,
+    "elbo_terms": 25, "elbo_decoded": 100, "buffer": 20_000,
 }  # fmt: skip
 _BANDIT: dict[str, Any] = {
     "train_split": "train", "eval_split": "held-out", "eval_copies": 20_000, "evaluations": 20, "copies": 512,

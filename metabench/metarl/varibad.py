@@ -153,8 +153,8 @@ class VariBAD(Agent):
     def cell_probabilities(self, context: Tensor) -> Tensor | None:
         """Decoded probability that a step onto each cell pays ``(..., cells)``; None without such a decoder.
 
-        The mean over draws from the belief. It is not the chance that a cell is the goal: the decoder is fitted to steps
-        that were taken, and a good agent stays where it is paid.
+        The mean over draws from the belief. It is not the chance that a cell is the goal: the decoder is fitted to
+        steps that were taken, and a good agent stays where it is paid.
         """
         decoder = self.reward_decoder
         if not isinstance(decoder, BernoulliHeads) or decoder.by != "cell":
