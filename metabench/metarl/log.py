@@ -22,18 +22,24 @@ class MetricsLog:
     Args:
         folder: where the files are.
         keep: lines of updates after this one are dropped: a resumed run writes them again.
+        frames: those that these updates took.
         tensorboard: whether to write event files as well.
 
     Raises:
         OptionalDependencyError: if TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: Path, keep: int, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, keep: int, frames: int, *, tensorboard: bool = False) -> None:
         self.path, self.timing = folder / "metrics.jsonl", folder / "timing.jsonl"
         for path in (self.path, self.timing):
             _shorten(path, keep)
         self._pending: dict[str, list[float]] = {}
-        self._writer = _writer(folder / "tensorboard", keep) if tensorboard else None
+        self._writer = _writer(folder / "tensorboard", frames) if tensorboard else None
+
+    def close(self) -> None:
+        """Writes out what TensorBoard's writer still holds."""
+        if self._writer is not None:
+            self._writer.close()
 
     def add(self, metrics: Mapping[str, float]) -> None:
         """Takes one update's metrics."""
@@ -85,9 +91,9 @@ def _shorten(path: Path, keep: int) -> None:
     os.replace(temporary, path)
 
 
-def _writer(folder: Path, keep: int) -> Any:
+def _writer(folder: Path, frames: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise OptionalDependencyError("TensorBoard is not installed; pip install 'metabench[tensorboard]'.") from error
-    return SummaryWriter(str(folder), purge_step=keep or None)
+    return SummaryWriter(str(folder), purge_step=frames + 1 if frames else None)

@@ -149,7 +149,7 @@ def train(
         agent, done = load_agent(plan, folder, env)
     else:
         agent, done = AGENTS.get(plan.agent)(problem_of(env), settings, plan.seed), 0
-    log = MetricsLog(folder, keep=done, tensorboard=tensorboard)
+    log = MetricsLog(folder, done, done * size, tensorboard=tensorboard)
     result = evaluate(agent, judge, settings.eval_split, reference) if done == schedule.updates else None
     saved, began = done, time.perf_counter()
 
@@ -180,6 +180,7 @@ def train(
             if tell is not None:
                 speed = (update - done) * size / (time.perf_counter() - began)
                 tell(Report(plan.seed, update * size, schedule.updates * size, speed, result))
+    log.close()
     assert result is not None  # the last update is always evaluated
     return result
 

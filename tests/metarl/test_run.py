@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from pathlib import Path
@@ -16,6 +17,7 @@ from metabench.errors import (
     CheckpointError,
     ContentError,
     DivergedError,
+    OptionalDependencyError,
     RunFolderError,
     UnknownNameError,
 )
@@ -76,6 +78,23 @@ def test_lines_carry_the_names_that_people_know(small: Settings, tmp_path: Path)
     assert lines[-1]["return_avg_per_frame/episode_1"] == result.episodes[0]
     for name in ("charts/episodic_return", "losses/policy_loss", "losses/value_loss", "losses/entropy", "losses/kl"):
         assert math.isfinite(lines[0][name])
+
+
+def test_tensorboard_is_an_extra(small: Settings, tmp_path: Path) -> None:
+    """Its files hold the same values, also over an interruption; without it, the message says how to get it."""
+    plan = Plan("rl2", GRID, small, 0)
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(OptionalDependencyError, match=r"pip install 'metabench\[tensorboard\]'"):
+            train(plan, tmp_path, tensorboard=True)
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(plan, tmp_path, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    found = [(event.step, event.value) for event in events.Scalars("losses/entropy")]
+    assert found == [(line["frames"], pytest.approx(line["losses/entropy"])) for line in lines]
 
 
 def test_nan_stops_the_run_with_the_last_good_checkpoint(
