@@ -6,10 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # pyright's own node comes with the `dev` extra; it looks nothing up and downloads nothing.
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/python -m pyright
 SETUP := pyproject.toml constraints.txt
+PEERS := .venv-peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test search test lint types unit wheel wheel-check table study-metarl bench-metarl clean
+.PHONY: help install install-test install-peers search test lint types unit wheel wheel-check table bench-layers \
+	study-metarl bench-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -31,9 +33,20 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) install --quiet --no-deps --use-pep517 --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
 
+# The layers' peers have an environment of their own, because their requirements contradict each other and ours. torch goes in
+# first and everything else without dependencies, so nothing replaces it.
+$(PEERS)/installed: tests/benchmarks/peers.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/peers.txt
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
+	@touch $@
+
 install: $(VENV)/installed ## make .venv
 
 install-test: $(VENV)/installed-test ## make .venv with what the tests need
+
+install-peers: $(PEERS)/installed ## make .venv-peers with the libraries that the layers are compared with
 
 search: install ## set up, then run the main job: three searchers on the shipped table
 	$(BIN)/metabench search random regularized-evolution smac --on cells2-v1/mnist1d-v1 \
@@ -60,12 +73,16 @@ wheel-check: install-test ## build the wheel and use it from an empty environmen
 table: install ## train what is missing of the small table, and pack it
 	$(BIN)/metabench build --space cells2-v1
 
-study-metarl: install ## train the meta-RL agents on the environments with known optima, three seeds each; takes a day
+bench-layers: install-peers ## compare the layers with their peers, and write the table and figures of metabench/layers/README.md
+	$(PEERS)/bin/python tests/benchmarks/layers.py --page
+	$(PEERS)/bin/python tests/benchmarks/layers_figure.py
+
+study-metarl: install ## train the meta-RL agents on the environments with known optima, three seeds each
 	tests/studies/metarl $(BIN)/metabench
 
 bench-metarl: install ## environment steps and training frames a CPU-second of the meta-RL agents
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/metarl.py
 
-clean: ## remove what builds and tests leave; .venv and runs stay
+clean: ## remove what builds and tests leave; .venv, .venv-peers and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -prune -exec rm -rf {} +

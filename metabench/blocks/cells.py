@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,10 @@ class Cell(nn.Module, ABC):
     def apply(self, z: Tensor, injection: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """f(z, x), ``(replicates, batch, width)``, given :meth:`inject` of x."""
 
+    @abstractmethod
+    def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function (u, w) -> w + (df/dz)^T u at z, all ``(replicates, batch, width)``; without a graph."""
+
 
 class MLPCell(Cell):
     """f(z, x) = tanh(Wz + Ux + b)."""
@@ -46,16 +50,42 @@ class MLPCell(Cell):
         """One affine map and a tanh."""
         return torch.tanh(torch.baddbmm(injection, z, self.W.mT))
 
+    def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """(u, w) -> w + W^T (tanh' u)."""
+        W = self.W.detach()
+        slope = 1 - self.apply(z, injection).detach().square()
+        return lambda u, w: torch.baddbmm(w, u * slope, W)
+
 
 class GatedCell(Cell):
     """f(z, x) = tanh(Wz + Ux + b) * 2 sigmoid(W'z + U'x + b').
 
-    A convex gate as in a GRU would leave the equilibrium independent of the gate; a factor in (0, 2) does not.
+    A convex gate as in a GRU would leave the equilibrium independent of the gate; a factor in (0, 2) does not. The
+    factor is 1 + tanh((W'z + U'x + b') / 2), so that one tanh over both maps serves.
     """
 
     maps = 2
 
+    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__(width, generators)
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor([1.0, 0.5]).repeat_interleave(width), persistent=False)
+
+    def _factors(self, z: Tensor, injection: Tensor) -> tuple[Tensor, Tensor]:
+        """tanh(Wz + Ux + b), and the gate minus 1."""
+        candidate, gate = torch.tanh(torch.baddbmm(injection, z, self.W.mT) * self.scale).chunk(2, dim=-1)
+        return candidate, gate
+
     def apply(self, z: Tensor, injection: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Two affine maps in one product."""
-        candidate, gate = torch.baddbmm(injection, z, self.W.mT).chunk(2, dim=-1)
-        return torch.tanh(candidate) * (2 * torch.sigmoid(gate))
+        candidate, gate = self._factors(z, injection)
+        return torch.addcmul(candidate, candidate, gate)
+
+    def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """(u, w) -> w + W^T (g tanh' u) + W'^T (t g' u), with the gate g and t = tanh."""
+        W = self.W.detach()
+        candidate, gate = (factor.detach() for factor in self._factors(z, injection))
+        by_candidate = (1 + gate) * (1 - candidate.square())
+        by_gate = candidate * (1 - gate.square()) / 2
+        slopes = torch.cat([by_candidate, by_gate], dim=-1)
+        return lambda u, w: torch.baddbmm(w, torch.cat([u, u], dim=-1) * slopes, W)

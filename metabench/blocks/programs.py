@@ -10,8 +10,8 @@ from torch.nn.functional import layer_norm
 
 from metabench.blocks.block import Block
 from metabench.blocks.cells import MLPCell
-from metabench.blocks.lifts import TOLERANCE
-from metabench.layers import Box, ConvexSet, Simplex, Solution, SolveRecord, quadratic_program
+from metabench.blocks.lifts import SOLVER, TOLERANCE
+from metabench.layers import Box, Polyhedron, Simplex, Solution, SolveRecord, quadratic_program
 
 __all__ = ["QPBox", "QPSimplex"]
 
@@ -21,17 +21,18 @@ RIDGE = 0.5  # Q = W^T W + RIDGE I
 class _Program(Block):
     """argmin over C of 1/2 z^T Q z - z^T (Ux + b)."""
 
+    version = 2
     citation = "Amos and Kolter (2017), OptNet, arXiv:1703.00443"
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__(width, generators)
         self.cell = MLPCell(width, generators)
 
-    def _argmin(self, h: Tensor, onto: ConvexSet) -> Solution:
+    def _argmin(self, h: Tensor, onto: Polyhedron) -> Solution:
         W = self.cell.W
         Q = W.mT @ W + RIDGE * torch.eye(h.shape[-1], dtype=h.dtype, device=h.device)
         p = self.cell.inject(layer_norm(h, h.shape[-1:]))
-        return quadratic_program(Q, p, onto, modulus=RIDGE, stopping=TOLERANCE, policy="keep")
+        return quadratic_program(Q, p, onto, modulus=RIDGE, solver=SOLVER, stopping=TOLERANCE, policy="keep")
 
 
 class QPBox(_Program):

@@ -10,7 +10,7 @@ from torch.nn.functional import layer_norm
 
 from metabench.blocks.block import Block
 from metabench.blocks.cells import MLPCell
-from metabench.blocks.lifts import ODE_STEPS, TOLERANCE
+from metabench.blocks.lifts import ODE_STEPS, SOLVER, TOLERANCE
 from metabench.layers import Orthant, RungeKutta4, SolveRecord, monotone_inclusion, ode_solve
 
 __all__ = ["MLPAntisymmetricODE", "MLPMonotoneDEQ"]
@@ -22,6 +22,7 @@ DAMPING = 0.1  # gamma: the decay rate that makes the flow stable
 class MLPMonotoneDEQ(Block):
     """h + z*, z* = relu(Mz* + Ux + b), M = (1-m)I - W^T W + W - W^T: a unique equilibrium whatever W is."""
 
+    version = 2
     citation = "Winston and Kolter (2020), Monotone operator equilibrium networks, arXiv:2006.08591"
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
@@ -37,6 +38,7 @@ class MLPMonotoneDEQ(Block):
             self.cell.inject(layer_norm(h, h.shape[-1:])),
             Orthant(),
             modulus=MODULUS,
+            solver=SOLVER,
             stopping=TOLERANCE,
             policy="keep",
         )

@@ -22,21 +22,23 @@ class Options:
     """The space: an id, or a path to your own .toml definition."""
     tasks: Annotated[tuple[str, ...], optional("TASK...")] = ()
     """The tasks; all that the space names if left out."""
-    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 3
-    """Replicates of each architecture."""
+    seeds: Annotated[int | None, optional("N")] = None
+    """Replicates of each architecture; each task's own number if left out."""
     workers: Annotated[int | None, optional("N")] = None
     """Single-threaded processes on this machine; one a core if left out."""
     scheduler: Annotated[str | None, optional("ADDRESS")] = None
     """A Dask scheduler to send the work to instead, as tcp://host:port."""
+    jobqueue: Annotated[str | None, optional("QUEUE")] = None
+    """A batch queue whose jobs do the work instead: slurm, pbs, sge, lsf, oar or htcondor."""
     dry_run: bool = False
-    """Only say what would be trained."""
+    """Only say what would be trained, and show the job script."""
     json: bool = False
     """Print one JSON document."""
 
 
 def run(options: Options) -> None:
     """Builds, and prints what was done."""
-    if options.seeds < 1:
+    if options.seeds is not None and options.seeds < 1:
         raise ArgumentError(f"--seeds {options.seeds}: expected at least 1.")
     if options.workers is not None and options.workers < 1:
         raise ArgumentError(f"--workers {options.workers}: expected at least 1.")
@@ -48,15 +50,23 @@ def run(options: Options) -> None:
         seeds=options.seeds,
         workers=options.workers,
         scheduler=options.scheduler,
+        queue=options.jobqueue,
         progress=show_progress(),
         dry_run=options.dry_run,
     )
+    script = None
+    if options.dry_run and options.jobqueue is not None:
+        from metabench.tables.cluster import job_script
+
+        script = job_script(options.jobqueue)
     if options.json:
-        print_json({**asdict(report), "dry_run": options.dry_run})
+        print_json({**asdict(report), "dry_run": options.dry_run, "job_script": script})
         return
     missing = report.planned - report.done_before
     if options.dry_run:
         print(f"{report.space}: {report.planned:,} trainings in all, {report.done_before:,} done, {missing:,} to do.")
+        if script is not None:
+            print(f"\nThe script of each job (set partition, account and time in Dask's jobqueue.yaml):\n{script}")
         return
     rate = f", {report.trained / report.seconds:.1f} a second" if report.trained and report.seconds > 0 else ""
     print(

@@ -56,6 +56,7 @@ class Task:
         splits: rows of ``train``, ``val`` and ``test``.
         metric: what ``val_score`` and ``test_score`` are.
         protocol: how architectures are trained.
+        replicates: seeds of each architecture in the shipped tables.
         checksum: SHA-256 of the arrays; empty in a file under construction.
         reference: scores of baselines.
         citation: how to cite the data.
@@ -70,6 +71,7 @@ class Task:
     splits: dict[str, int]
     metric: str
     protocol: Protocol
+    replicates: int = 3
     checksum: str = ""
     reference: dict[str, float] = field(default_factory=dict)
     citation: str = ""
@@ -91,6 +93,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "splits": (dict, "a table of train, val and test rows"),
     "metric": (str, "'accuracy'"),
     "protocol": (dict, "a table"),
+    "replicates": (int, "a positive whole number"),
     "checksum": (str, "a string"),
     "reference": (dict, "a table of scores"),
     "citation": (str, "a string"),
@@ -140,6 +143,8 @@ def load_task(name: str) -> Task:
     points = raw["checkpoints"]
     if points != sorted({*points}) or not points or points[0] < 1 or points[-1] != raw["epochs"]:
         raise bad("checkpoints", f"is {points}; expected ascending epochs from 1 on, the last one {raw['epochs']}.")
+    if data.get("replicates", 1) < 1:
+        raise bad("replicates", f"is {data['replicates']}; expected a positive whole number.")
     rates = raw["learning_rate"]
     if "default" not in rates or any(not isinstance(r, int | float) or not r > 0 for r in rates.values()):
         raise bad("learning_rate", "needs 'default' and positive numbers.")

@@ -156,6 +156,11 @@ def _read_parameters(words: str, name: str) -> dict[str, Any]:
 
 def _read_reference(path: Path, raw: dict[str, Any]) -> Reference:
     check_keys(path, raw, _REFERENCE, ("returns", "unit", "command"))
+    numbers = {**raw["returns"], **raw.get("standard_errors", {})}
+    for policy, value in numbers.items():
+        if not all(isinstance(item, int | float) for item in (value if isinstance(value, list) else [value])):
+            line = key_line(path, policy)
+            raise DefinitionError(f"{path}:{line}: return of {policy!r} is {value!r}; expected numbers.")
     returns = {
         policy: tuple(map(float, value)) if isinstance(value, list) else float(value)
         for policy, value in raw["returns"].items()

@@ -33,13 +33,22 @@ def make_family(name: str, *, device: torch.device | str = "cpu", **parameters: 
     """
     task = load_environment(name, **parameters)
     maker = FAMILIES.get(task.environment)
-    known = [key for key in inspect.signature(maker).parameters if key != "device"]
-    for key in task.parameters:
+    known = {key: entry.default for key, entry in inspect.signature(maker).parameters.items() if key != "device"}
+    for key, value in task.parameters.items():
         if key not in known:
             raise ArgumentError(
                 f"{task.id} has no parameter {key!r}.{did_you_mean(key, known)} Known: {', '.join(known)}."
             )
+        _check_number(task.id, key, value, known[key])
     return maker(device=device, **task.parameters)
+
+
+def _check_number(task: str, key: str, value: Any, default: Any) -> None:
+    """Raises where a family's parameter is a number by its default and the value given is not."""
+    wanted = {int: (int,), float: (int, float)}.get(type(default))
+    if wanted and (isinstance(value, bool) or not isinstance(value, wanted)):
+        words = "a whole number" if wanted == (int,) else "a number"
+        raise ArgumentError(f"{task}: parameter {key!r} is {value!r}; expected {words}.")
 
 
 def make_environment(

@@ -40,7 +40,7 @@ class TrialEnv(gymnasium.Env):
         return obs[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Takes one step; ``info`` has ``next_obs``, ``episode_end``, ``episode`` and ``episode_step``.
+        """Takes one step; ``info`` has ``next_obs``, ``episode_end``, ``episode_index`` and ``episode_step``.
 
         Raises:
             ResetNeededError: before ``reset``, and after the trial's end.
@@ -49,7 +49,7 @@ class TrialEnv(gymnasium.Env):
             raise ResetNeededError("no trial is running; call reset() first.")
         obs, reward, _, truncated, info = self.trials.step(np.asarray(action)[None])
         self._running = not truncated[0]
-        single = {key: info[key][0] for key in ("next_obs", "episode_end", "episode", "episode_step")}
+        single = {key: info[key][0] for key in ("next_obs", "episode_end", "episode_index", "episode_step")}
         return (obs if self._running else info["next_obs"])[0], float(reward[0]), False, bool(truncated[0]), single
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]

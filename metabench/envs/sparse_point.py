@@ -63,14 +63,14 @@ class SparsePoint(TaskFamily):
 
     def start(self, prepared: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         state = torch.zeros_like(prepared)
-        return state, state
+        return state, state.clone()
 
     def step(
         self, prepared: Tensor, state: Tensor, action: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         state = torch.add(state, action.clamp(-1.0, 1.0), alpha=_STEP)
         distance = (state - prepared).norm(dim=1)
-        return state, state, (1.0 - distance) * (distance <= self.radius)
+        return state, state.clone(), (1.0 - distance) * (distance <= self.radius)
 
     def draw(self, task: Tensor, state: Tensor) -> np.ndarray:
         goal = (math.cos(float(task)), math.sin(float(task)))

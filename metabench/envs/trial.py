@@ -168,7 +168,7 @@ class TrialVectorEnv(VectorEnv):
 
         Returns:
             Observations, rewards, terminations (all False), truncations (True at the trial's end) and ``info``:
-            ``next_obs`` (what the actions led to, before any reset), ``episode_end`` (bool), ``episode`` and
+            ``next_obs`` (what the actions led to, before any reset), ``episode_end`` (bool), ``episode_index`` and
             ``episode_step`` (of the transition just made, from 0), and at the trial's end gymnasium's ``final_obs``
             and ``_final_obs``.
 
@@ -183,7 +183,7 @@ class TrialVectorEnv(VectorEnv):
         info: dict[str, Any] = {
             "next_obs": next_obs,
             "episode_end": np.full(self.num_envs, transition.episode_end),
-            "episode": np.full(self.num_envs, place[0]),
+            "episode_index": np.full(self.num_envs, place[0]),
             "episode_step": np.full(self.num_envs, place[1]),
         }
         if transition.trial_end:

@@ -24,11 +24,14 @@ class SolveStatus(Enum):
     MAX_STEPS = "reached the step limit before the tolerance; allow more steps or loosen the tolerance"
     DIVERGED = "became non-finite; its value is the last finite iterate"
     INFEASIBLE = "the constraints are infeasible (or nearly so)"
-    INVALID = "the input is not finite"
+    INVALID = "the input is not finite, or its matrix is not positive definite"
 
     @property
     def code(self) -> int:
-        return list(SolveStatus).index(self)
+        return _CODES[self]
+
+
+_CODES = {status: code for code, status in enumerate(SolveStatus)}
 
 
 @dataclass
@@ -62,7 +65,7 @@ class SolveRecord:
     def explicit(value: Tensor, nfe: int, *, steps: int | None = None) -> SolveRecord:
         """The record of a map evaluated a fixed number of times: residual 0, and as many evaluations back."""
         shape = value.shape[:-1]
-        finite = torch.isfinite(value.detach()).all(dim=-1)
+        finite = torch.isfinite(value.detach().sum(-1))  # a NaN or an infinity stays in a sum
         status = torch.where(finite, SolveStatus.CONVERGED.code, SolveStatus.DIVERGED.code).to(torch.int8)
         count = torch.full(shape, nfe, dtype=torch.int32, device=value.device)
         step = torch.full(shape, nfe if steps is None else steps, dtype=torch.int32, device=value.device)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from metabench.errors import DifferentiationError
 
-__all__ = ["refuse_transform", "refuse_vmap", "under_transform", "under_vmap"]
+__all__ = ["is_differentiated", "refuse_transform", "refuse_vmap", "under_transform", "under_vmap"]
 
 _functorch: Any = torch._C.__dict__["_functorch"]
 
@@ -22,6 +24,11 @@ def under_vmap() -> bool:
     """Whether ``torch.func.vmap`` is among the active transforms, where no value can be read as a number."""
     stack = _functorch.get_interpreter_stack() if under_transform() else None
     return any(level.key() == _functorch.TransformType.Vmap for level in stack or ())
+
+
+def is_differentiated(value: Tensor) -> bool:
+    """Whether anything asks for derivatives of ``value``: a graph, a forward-mode tangent or a transform."""
+    return value.requires_grad or under_transform() or unpack_dual(value).tangent is not None
 
 
 def refuse_vmap(what: str) -> None:

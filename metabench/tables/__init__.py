@@ -55,7 +55,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         raise TableError(f"space {space.id!r} has no fitted surrogate in this version; use kind='table' or 'live'.")
     if kind != "table":
         raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
-    table = open_table(find_table(space.id))
+    table = open_table(find_table(space.id), task.id)
     manifest = table.manifest
     if task.id not in manifest["tasks"] or tuple(manifest["blocks"]) != space.blocks:
         raise TableError(

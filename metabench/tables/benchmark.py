@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNCONVERGED_LIMIT", "Benchmark"]
 
+_REMEMBERED = 50_000  # answers kept, about 50 MB: results are immutable, and a search asks for the same ones often
 UNCONVERGED_LIMIT = 0.05  # a training is called unconverged when more than this fraction of its samples missed
 
 
@@ -49,6 +50,7 @@ class Benchmark:
         self.provenance = provenance
         self._source = source
         self._epoch_index = {epoch: i for i, epoch in enumerate(self.epochs)}
+        self._answers: dict[tuple[int, int | None, int | str], Result] = {}
         self._column = {name: i for i, name in enumerate(self.metrics)}
 
     def __repr__(self) -> str:
@@ -119,15 +121,24 @@ class Benchmark:
             QueryError: if the epoch or seed is not recorded; the message offers the nearest.
             MissingResultError: if the cell has not been measured.
         """
+        if type(architecture) is int:
+            ready = self._answers.get((architecture, epoch, seed))
+            if ready is not None:
+                return ready
         code = self.space_definition.code(architecture)
         index, row = self._epoch(epoch), int(self.space_definition.row_of[code])
-        if seed == "mean":
-            return self._result(code, index, seed, self._values(row, index, None).mean(axis=0))
         if seed == "all":
             values = self._values(row, index, None)
             return [self._result(code, index, s, v) for s, v in zip(self.seeds, values, strict=True)]
-        self._check_seed(seed)
-        return self._result(code, index, int(seed), self._values(row, index, self.seeds.index(int(seed))))
+        if seed == "mean":
+            result = self._result(code, index, seed, self._values(row, index, None).mean(axis=0))
+        else:
+            self._check_seed(seed)
+            result = self._result(code, index, int(seed), self._values(row, index, self.seeds.index(int(seed))))
+        if len(self._answers) >= _REMEMBERED:
+            self._answers.clear()
+        self._answers[architecture if type(architecture) is int else code, epoch, seed] = result
+        return result
 
     def query_batch(
         self,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from metabench.content import identifiers
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import Space, load_space
+from metabench.tables.cluster import dask_client
+from metabench.tables.groups import training_groups
 from metabench.tables.pack import pack_rows
-from metabench.tables.shards import read_row, shard_path, table_home, write_row
+from metabench.tables.shards import lock_table, read_shards, table_home, write_shard
 from metabench.tables.units import Unit, row_key, run_unit
 
 __all__ = ["BuildReport", "build_table", "pack_table"]
@@ -49,49 +50,25 @@ class BuildReport:
     packed: bool
 
 
-def _units(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> tuple[list[Unit], int]:
-    """Units with at least one unfinished seed, and the number of unfinished trainings."""
+def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> tuple[list[Unit], int, int]:
+    """Units with unfinished rows, and the numbers of unfinished and of all trainings."""
     units: list[Unit] = []
+    missing = planned = 0
     for task in tasks:
-        for code in space.canonical_codes:
-            architecture = space.architecture(int(code))
-            missing = tuple(
-                seed
-                for seed in range(seeds)
-                if not shard_path(home, task.id, row_key(architecture, task, space.width, seed)).is_file()
-            )
-            if missing:
-                units.append(Unit(architecture, task, space.width, missing))
-    return units, sum(len(unit.seeds) for unit in units)
-
-
-@contextmanager
-def _client(workers: int | None, scheduler: str | None) -> Iterator[Any]:
-    """A Dask client: of the given scheduler, or of a local cluster of single-threaded processes."""
-    import dask.config
-    from distributed import Client, LocalCluster
-
-    quiet = {"distributed.worker.daemon": False, "distributed.admin.log-format": "%(message)s"}
-    with dask.config.set(quiet):
-        if scheduler is not None:
-            try:
-                client = Client(scheduler, timeout="10s")
-            except (OSError, ValueError) as error:
-                raise ArgumentError(
-                    f"no Dask scheduler answers at {scheduler!r}: {error}; start one or leave it out."
-                ) from error
-            with client:
-                yield client
-            return
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
-        )
-        with cluster, Client(cluster) as client:
-            yield client
+        replicates = range(task.replicates if seeds is None else seeds)
+        finished = {key for shard in read_shards(home, task.id) for row in shard.keys for key in row}
+        for group in training_groups(space):
+            wanted = {
+                architecture: [s for s in replicates if row_key(architecture, task, space.width, s) not in finished]
+                for architecture in group
+            }
+            left = tuple(architecture for architecture, lacking in wanted.items() if lacking)
+            if left:
+                lacking = tuple(sorted({seed for seeds in wanted.values() for seed in seeds}))
+                units.append(Unit(left, task, space.width, lacking))
+            missing += sum(map(len, wanted.values()))
+            planned += len(group) * len(replicates)
+    return units, missing, planned
 
 
 def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: Space, progress: bool) -> None:
@@ -118,19 +95,17 @@ def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: 
     )
     with Progress(*columns, console=console, disable=not (progress and sys.stderr.isatty())) as bar:
         shown, finished = bar.add_task(space.id, total=trainings), 0
-        futures = dict(zip(client.map(run_unit, units, pure=False, retries=2), units, strict=True))
-        for future in as_completed(list(futures)):
+        for future in as_completed(client.map(run_unit, units, pure=False, retries=2)):
             try:
-                rows = future.result()
+                shard = future.result()
             except MetabenchError:
                 raise
             except Exception as error:
                 raise TableError(f"a training failed on its worker: {error!r}; finished rows are kept.") from error
-            unit = futures[future]
-            for seed, row in zip(unit.seeds, rows, strict=True):
-                write_row(home, row_key(unit.architecture, unit.task, unit.width, seed), row)
-            finished += len(rows)
-            bar.update(shown, advance=len(rows))
+            write_shard(home, shard)
+            count = len(shard.architectures) * len(shard.seeds)
+            finished += count
+            bar.update(shown, advance=count)
             _log.info("%d of %d trainings", finished, trainings)
 
 
@@ -138,9 +113,10 @@ def build_table(
     space: str,
     tasks: Sequence[str] | None = None,
     *,
-    seeds: int = 3,
+    seeds: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    queue: str | None = None,
     out: Path | None = None,
     progress: bool = False,
     dry_run: bool = False,
@@ -150,9 +126,10 @@ def build_table(
     Args:
         space: id, or path of the user's own definition.
         tasks: ids or paths; all shipped data sets if left out.
-        seeds: replicates 0 to ``seeds`` - 1.
+        seeds: replicates 0 to ``seeds`` - 1; each task's own number if left out.
         workers: local single-threaded processes; one a core by default.
         scheduler: address of a Dask scheduler (``tcp://host:8786``) to use instead.
+        queue: batch queue whose jobs are the workers instead (``"slurm"``, ...), by dask-jobqueue.
         out: the table's folder; ``surrogates/<space>`` by default.
         progress: show a bar on stderr if it is a terminal.
         dry_run: plan only.
@@ -161,20 +138,21 @@ def build_table(
         MetabenchError: for a bad argument or definition, or if a training fails; what is finished is kept.
     """
     start = time.monotonic()
-    if seeds < 1 or (workers is not None and workers < 1):
+    if (seeds is not None and seeds < 1) or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     home = table_home(definition.id, out)
-    units, missing = _units(definition, chosen, seeds, home)
-    planned = len(definition.canonical_codes) * len(chosen) * seeds
     names = tuple(task.id for task in chosen)
     if dry_run:
+        _, missing, planned = _units(definition, chosen, seeds, home)
         return BuildReport(definition.id, names, planned, planned - missing, 0, 0.0, home, packed=False)
-    if units:
-        with _client(workers, scheduler) as client:
-            _run(units, missing, client, home, definition, progress)
-    pack_rows(definition, chosen, seeds, home)
+    with lock_table(home):
+        units, missing, planned = _units(definition, chosen, seeds, home)
+        if units:
+            with dask_client(workers, scheduler, queue) as client:
+                _run(units, missing, client, home, definition, progress)
+        pack_rows(definition, chosen, seeds, home)
     seconds = time.monotonic() - start
     return BuildReport(definition.id, names, planned, planned - missing, missing, seconds, home, packed=True)
 
@@ -199,6 +177,4 @@ def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | No
     chosen = [load_task(name) for name in (tasks or ids)]
     if not ids:
         raise TableError(f"{home}: no finished rows to pack; run 'metabench build --space {space}' first.")
-    shards = [path for task in chosen for path in (home / "shards" / task.id).glob("*.json")]
-    seeds = 1 + max((read_row(path)["seed"] for path in shards), default=0)
-    return pack_rows(definition, chosen, seeds, home)
+    return pack_rows(definition, chosen, None, home)

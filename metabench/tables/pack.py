@@ -16,12 +16,12 @@ from metabench.datasets import Task
 from metabench.errors import TableError
 from metabench.spaces import Space
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
-from metabench.tables.shards import read_row, shard_path, write_atomically
+from metabench.tables.shards import read_shards, write_atomically
 from metabench.tables.units import protocol_hash, row_key
 
 __all__ = ["SCHEMA_VERSION", "pack_rows"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: seeds and checksums of each task apart
 
 
 def _npy(array: np.ndarray) -> bytes:
@@ -30,38 +30,57 @@ def _npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def pack_rows(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> Path:
+def _trained_seeds(results: np.ndarray) -> list[int]:
+    """Replicates 0 to the last one that any architecture has; ``results`` is one task's."""
+    return list(range(1 + max(np.flatnonzero(~np.isnan(results[:, :, 0, 0]).all(axis=0)), default=-1)))
+
+
+def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> Path:
     """Writes ``home/table``: three arrays and ``manifest.json``. A row that is not finished is NaN.
 
     ``results.npy`` holds what training gives, equal on a rebuild; ``seconds.npy`` and the last column of ``costs.npy``
     hold what was timed. float32, axes (task, architecture, seed, epoch, metric), (task, architecture, seed, epoch) and
-    (task, architecture, cost).
+    (task, architecture, cost). A row whose protocol is no longer the task's or the blocks' is stale, and left out.
+
+    Args:
+        space: the space.
+        tasks: the tasks.
+        seeds: replicates of every task; None is as many as were trained.
+        home: the space's folder.
 
     Raises:
         TableError: if a finished row is damaged or the disk is full; an older table stays as it was.
     """
     codes, epochs = space.canonical_codes, max(len(task.epochs) for task in tasks)
-    results = np.full((len(tasks), len(codes), seeds, epochs, len(TRAINING_METRICS)), np.nan, dtype=np.float32)
+    architectures = [space.architecture(int(code)) for code in codes]
+    shards = {task.id: list(read_shards(home, task.id)) for task in tasks}
+    found = [1 + max(shard.seeds) for several in shards.values() for shard in several]
+    replicates = max(found, default=1) if seeds is None else seeds
+    results = np.full((len(tasks), len(codes), replicates, epochs, len(TRAINING_METRICS)), np.nan, dtype=np.float32)
     seconds = np.full(results.shape[:-1], np.nan, dtype=np.float32)
     costs = np.full((len(tasks), len(codes), len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32)
     provenance: Counter[str] = Counter()
     protocols = hashlib.sha256()
     for i, task in enumerate(tasks):
-        for j, code in enumerate(codes):
-            architecture = space.architecture(int(code))
+        places = {}
+        for j, architecture in enumerate(architectures):
             protocols.update(protocol_hash(architecture, task, space.width).encode())
-            for seed in range(seeds):
-                path = shard_path(home, task.id, row_key(architecture, task, space.width, seed))
-                if not path.is_file():
-                    continue
-                row = read_row(path)
-                if row["metrics"] != list(TRAINING_METRICS) or row["epochs"] != list(task.epochs):
-                    raise TableError(f"{path}: its axes are not this version's; delete the file and build again.")
-                results[i, j, seed, : len(task.epochs)] = np.array(row["values"], dtype=np.float64)
-                seconds[i, j, seed, : len(task.epochs)] = row["seconds"]
-                costs[i, j] = [row["cost"][name] for name in ARCHITECTURE_METRICS]
-                provenance[json.dumps(row["provenance"], sort_keys=True)] += 1
-    files = {"results.npy": _npy(results), "seconds.npy": _npy(seconds), "costs.npy": _npy(costs)}
+            for seed in range(replicates):
+                places[row_key(architecture, task, space.width, seed)] = (j, seed)
+        for shard in shards[task.id]:
+            if (shard.metrics, shard.costs) != (list(TRAINING_METRICS), list(ARCHITECTURE_METRICS)):
+                raise TableError(f"{home}: a shard's axes are not this version's; delete the shards and build again.")
+            for a, keys in enumerate(shard.keys):
+                for s, key in enumerate(keys):
+                    if key not in places:
+                        continue
+                    j, seed = places[key]
+                    results[i, j, seed, : len(task.epochs)] = shard.values[a, s]
+                    seconds[i, j, seed, : len(task.epochs)] = shard.seconds[a, s]
+                    costs[i, j] = shard.cost[a]
+                    provenance[json.dumps(shard.provenance, sort_keys=True)] += 1
+    arrays = {"results.npy": results, "seconds.npy": seconds, "costs.npy": costs}
+    files = {name: _npy(array) for name, array in arrays.items()}
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "space": space.id,
@@ -72,9 +91,18 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> Pa
             "seconds.npy": ["task", "architecture", "seed", "epoch"],
             "costs.npy": ["task", "architecture", "cost"],
         },
-        "tasks": {task.id: {"epochs": list(task.epochs), "checksum": task.checksum} for task in tasks},
+        "tasks": {
+            task.id: {
+                "epochs": list(task.epochs),
+                "checksum": task.checksum,
+                "seeds": _trained_seeds(results[i]),
+                "finished": int((~np.isnan(results[i, :, :, 0, 0])).sum()),
+                "sha256": {name: hashlib.sha256(array[i].tobytes()).hexdigest() for name, array in arrays.items()},
+            }
+            for i, task in enumerate(tasks)
+        },
         "architectures": len(codes),
-        "seeds": list(range(seeds)),
+        "seeds": list(range(replicates)),
         "metrics": list(TRAINING_METRICS),
         "costs": list(ARCHITECTURE_METRICS),
         "finished": int((~np.isnan(results[:, :, :, 0, 0])).sum()),
@@ -85,7 +113,8 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int, home: Path) -> Pa
         "libraries": {name: version(name) for name in ("torch", "numpy")},
         "provenance": [{**json.loads(text), "trainings": n} for text, n in sorted(provenance.items())],
         "licence": "Apache-2.0",
-        "command": f"metabench build --space {space.id} --tasks {' '.join(t.id for t in tasks)} --seeds {seeds}",
+        "command": f"metabench build --space {space.id} --tasks {' '.join(t.id for t in tasks)}"
+        + ("" if seeds is None else f" --seeds {seeds}"),
     }
     folder = home / "table"
     for name, data in files.items():

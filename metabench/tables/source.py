@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +36,9 @@ class TableSource(Source):
 
     def __init__(self, table: Table, task: Task) -> None:
         index = list(table.manifest["tasks"]).index(task.id)
-        self.seeds = tuple(table.manifest["seeds"])
-        self.arrays = (table.results[index], table.seconds[index], table.costs[index])
+        self.seeds = tuple(table.manifest["tasks"][task.id]["seeds"])
+        count = len(self.seeds)  # tasks may differ in their replicates
+        self.arrays = (table.results[index, :, :count], table.seconds[index, :, :count], table.costs[index])
 
     def ensure(self, rows: np.ndarray) -> None:
         """A table has what it has."""
@@ -66,8 +66,5 @@ class LiveSource(Source):
             if not np.isnan(costs[row, 0]):
                 continue
             architecture = self._space.architecture(int(self._space.canonical_codes[row]))
-            answers: list[dict[str, Any]] = run_unit(Unit(architecture, self._task, self._space.width, self.seeds))
-            for i, answer in enumerate(answers):
-                results[row, i] = np.array(answer["values"], dtype=np.float64)
-                seconds[row, i] = answer["seconds"]
-                costs[row] = [answer["cost"][name] for name in ARCHITECTURE_METRICS]
+            answer = run_unit(Unit((architecture,), self._task, self._space.width, self.seeds))
+            results[row], seconds[row], costs[row] = answer.values[0], answer.seconds[0], answer.cost[0]

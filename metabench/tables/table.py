@@ -45,36 +45,58 @@ def find_table(space_id: str) -> Path:
     )
 
 
-def open_table(place: Path) -> Table:
-    """Opens a packed table.
-
-    Raises:
-        TableError: if a file is missing, truncated or altered (its checksum is named), or of a newer schema.
-    """
+def _read_manifest(place: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
         schema = manifest["schema_version"]
-        listed = manifest["files"]
+        _ = manifest["files"], manifest["tasks"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
             f"{place / 'manifest.json'}: not a readable manifest ({error}); pack the table again."
         ) from error
-    if schema > SCHEMA_VERSION:
+    if schema != SCHEMA_VERSION:
+        newer = schema > SCHEMA_VERSION
         raise TableError(
-            f"{place}: table schema {schema} is newer than this metabench reads ({SCHEMA_VERSION}); upgrade metabench."
+            f"{place}: table schema {schema} is {'newer' if newer else 'older'} than this metabench reads "
+            f"({SCHEMA_VERSION}); {'upgrade metabench' if newer else 'pack the table again'}."
         )
+    return manifest
+
+
+def _load(path: Path, listed: dict[str, Any]) -> np.ndarray:
+    try:
+        size = path.stat().st_size
+        if size != listed["bytes"]:
+            raise TableError(
+                f"{path}: {size} of {listed['bytes']} bytes, so its checksum cannot be the manifest's "
+                f"{listed['sha256'][:12]}...: truncated or altered; restore it, or run 'metabench pack'."
+            )
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, KeyError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read ({error}); restore it or run 'metabench pack'.") from error
+
+
+def open_table(place: Path, task_id: str | None = None) -> Table:
+    """Opens a packed table.
+
+    Args:
+        place: its folder.
+        task_id: the task whose part of the arrays is checked against its checksum; None checks all.
+
+    Raises:
+        TableError: if a file is missing, truncated or altered (its checksum is named), or of another schema.
+    """
+    manifest = _read_manifest(place)
     arrays = {}
     for name in ("results.npy", "seconds.npy", "costs.npy"):
-        path = place / name
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-            wanted = listed[name]["sha256"]
+        array = arrays[name] = _load(place / name, manifest["files"].get(name, {}))
+        for i, (task, about) in enumerate(manifest["tasks"].items()):
+            if task_id not in (None, task):
+                continue
+            found, wanted = hashlib.sha256(array[i]).hexdigest(), about["sha256"][name]
             if found != wanted:
                 raise TableError(
-                    f"{path}: checksum {found[:12]}..., not the manifest's {wanted[:12]}... ({path.stat().st_size} of "
-                    f"{listed[name]['bytes']} bytes): truncated or altered; restore it, or run 'metabench pack'."
+                    f"{place / name}: checksum {found[:12]}... for {task}, not {wanted[:12]}...: altered; "
+                    "restore it, or run 'metabench pack'."
                 )
-            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, KeyError, ValueError) as error:
-            raise TableError(f"{path}: cannot be read ({error}); restore it or run 'metabench pack'.") from error
     return Table(arrays["results.npy"], arrays["seconds.npy"], arrays["costs.npy"], manifest, place)

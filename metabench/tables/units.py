@@ -1,4 +1,4 @@
-"""The unit of work of a table: one architecture on one task, trained with a batch of seeds."""
+"""The unit of work of a table: a group of architectures on one task, trained with a batch of seeds."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import hashlib
 import json
 import platform
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from metabench.blocks import BLOCKS
 from metabench.datasets import Task
 from metabench.spaces.architecture import Architecture
+from metabench.tables.shards import Shard
 
 __all__ = ["Unit", "protocol_hash", "row_key", "run_unit"]
 
-TRAINER_VERSION = 1  # raised when the trainer's numerics change
+TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
 
 @dataclass(frozen=True)
 class Unit:
     """Everything a worker needs; definitions travel inside, so a worker needs no file of the user's."""
 
-    architecture: Architecture
+    architectures: tuple[Architecture, ...]
     task: Task
     width: int
     seeds: tuple[int, ...]
@@ -68,30 +70,27 @@ def _where() -> dict[str, str]:
     }
 
 
-def run_unit(unit: Unit) -> list[dict[str, Any]]:
-    """Trains a unit in this process, on one thread, and returns one JSON-ready row a seed."""
+def run_unit(unit: Unit) -> Shard:
+    """Trains a unit in this process, on one thread."""
     import torch
 
     from metabench.datasets import load_splits
-    from metabench.training import METRICS, measure_cost, train
+    from metabench.training import METRICS, Cost, measure_cost, train_group
 
     torch.set_num_threads(1)
-    splits = load_splits(unit.task)
-    curve = train(unit.architecture, unit.task, splits, unit.width, unit.seeds)
-    cost = measure_cost(unit.architecture, splits.train_x.shape[1], splits.classes, unit.width)
-    provenance = {**_where(), "date": datetime.now(UTC).date().isoformat()}
-    return [
-        {
-            "architecture": str(unit.architecture),
-            "task": unit.task.id,
-            "seed": seed,
-            "protocol": protocol_hash(unit.architecture, unit.task, unit.width),
-            "epochs": list(curve.epochs),
-            "metrics": list(METRICS),
-            "values": [[repr(float(v)) for v in row] for row in curve.values[i]],
-            "seconds": curve.seconds.tolist(),
-            "cost": asdict(cost),
-            "provenance": provenance,
-        }
-        for i, seed in enumerate(unit.seeds)
-    ]
+    task, splits = unit.task, load_splits(unit.task)
+    curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds)
+    costs = [measure_cost(a, splits.train_x.shape[1], splits.classes, unit.width) for a in unit.architectures]
+    return Shard(
+        task=task.id,
+        keys=[[row_key(a, task, unit.width, seed) for seed in unit.seeds] for a in unit.architectures],
+        architectures=[str(a) for a in unit.architectures],
+        seeds=list(unit.seeds),
+        epochs=list(curves[0].epochs),
+        metrics=list(METRICS),
+        costs=[field.name for field in fields(Cost)],
+        values=np.stack([curve.values for curve in curves]),
+        seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
+        cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
+        provenance={**_where(), "date": datetime.now(UTC).date().isoformat()},
+    )

@@ -259,3 +259,10 @@ def _tensor_path(make: Make) -> None:
         same = np.array_equal(transition.reward.cpu().numpy(), record["reward"][step])
         same = same and np.array_equal(transition.obs.cpu().numpy(), record["obs"][step + 1])
         require(same, subject, "resume", f"after load_state_dict, step {step + 1} differs from the uninterrupted run.")
+    written = make(_COPIES)
+    written.reset_tensor(seed=_SEED).fill_(0.5)
+    for step, action in enumerate(actions):
+        transition = written.step_tensor(torch.as_tensor(action, device=kept[0].device))
+        same = np.array_equal(transition.reward.cpu().numpy(), record["reward"][step])
+        require(same, subject, "tensor path", "writing into a returned observation changes the environment.")
+        transition.obs.fill_(0.5)

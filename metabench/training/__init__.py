@@ -1,6 +1,6 @@
-"""Trains one architecture, seeds batched together, and measures its cost."""
+"""Trains architectures, seeds batched together, and measures their cost."""
 
 from metabench.training.cost import Cost, measure_cost
-from metabench.training.train import METRICS, TrainingCurve, train
+from metabench.training.train import METRICS, TrainingCurve, train, train_group
 
-__all__ = ["METRICS", "Cost", "TrainingCurve", "measure_cost", "train"]
+__all__ = ["METRICS", "Cost", "TrainingCurve", "measure_cost", "train", "train_group"]

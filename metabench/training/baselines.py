@@ -19,7 +19,8 @@ from metabench.content import locate
 from metabench.datasets import Splits, Task, load_splits, load_task
 from metabench.errors import ArgumentError
 from metabench.seeding import torch_generator
-from metabench.training.train import _clip, one_cycle
+from metabench.training.clipping import clip_replicates
+from metabench.training.train import one_cycle
 
 __all__ = ["BASELINES", "RATES", "Baseline", "main", "measure_baselines", "with_reference"]
 
@@ -90,7 +91,7 @@ def _scores(hidden: Sequence[int], task: Task, splits: Splits, seeds: Sequence[i
             loss = cross_entropy(network(x[batch]).mT, y[batch], reduction="none").mean(-1).sum()
             optimizer.zero_grad()
             loss.backward()
-            _clip(parameters, protocol.gradient_clip)
+            clip_replicates(parameters, protocol.gradient_clip)
             optimizer.step()
             step += 1
     return _accuracy(network, val_x, val_y, replicates), _accuracy(network, test_x, test_y, replicates)

@@ -1,4 +1,4 @@
-"""Trains one architecture, its seeds batched, and measures it at every checkpoint epoch."""
+"""Trains architectures, their seeds batched, and measures them at every checkpoint epoch."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from metabench.datasets import Splits, Task
-from metabench.layers import SolveRecord
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
-from metabench.spaces.network import Network
+from metabench.spaces.group import NetworkGroup
+from metabench.training.clipping import clip_factor, scale_gradients, squared_norms
+from metabench.training.tape import Call, losses_and_gradients
 
-__all__ = ["METRICS", "TrainingCurve", "one_cycle", "train"]
+__all__ = ["METRICS", "TrainingCurve", "one_cycle", "train", "train_group"]
 
 METRICS = ("train_loss", "val_score", "test_score", "nfe_forward", "nfe_backward", "unconverged", "residual")
 
 _WARM_UP = 0.3  # fraction of the steps in which the learning rate rises
 _START = 1 / 25  # of the peak
 _END = 1e-4
+_ROWS = 9000  # samples of all replicates that are evaluated at once: they fit the cache
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class TrainingCurve:
         epochs: checkpoint epochs, ``(n_epochs,)``.
         values: float32 ``(n_seeds, n_epochs, n_metrics)`` in the order of ``METRICS``. A replicate whose loss became
             non-finite has training loss inf and scores 0 from there on.
-        seconds: process-CPU seconds a replicate up to each epoch, the evaluations left out, ``(n_epochs,)``.
+        seconds: thread-CPU seconds of each replicate up to each epoch, ``(n_seeds, n_epochs)``; the evaluations are
+            left out. Of what was computed for several replicates at once each has a share: of a block's solve by its
+            function evaluations, of all else equally.
     """
 
     epochs: tuple[int, ...]
@@ -54,21 +58,46 @@ def one_cycle(step: int, steps: int) -> float:
     return _END + (1 - _END) * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise))) / 2
 
 
-def _clip(parameters: Sequence[Tensor], limit: float) -> None:
-    """Clips each replicate's gradient norm; the gradients have a leading replicate axis."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
-    factor = (limit / (squares.sqrt() + 1e-12)).clamp_max(1.0)
-    for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+def _peak_rates(network: NetworkGroup, rates: dict[str, float]) -> list[dict[str, Any]]:
+    """Parameter groups by peak learning rate: a block's own, else the default."""
+    groups: dict[float, list[Tensor]] = {}
+    own = {id(p) for block in network.blocks for p in block.parameters()}
+    groups[rates["default"]] = [p for p in network.parameters() if id(p) not in own]
+    for part in (part for parts in network.stages for part in parts):
+        rate = rates.get(part.name, rates["default"])
+        groups.setdefault(rate, []).extend(part.block.parameters())
+    return [{"params": groups[rate], "peak": rate} for rate in sorted(groups)]
+
+
+class _Clip:
+    """Clips each replicate's gradient norm over all its parameters; they have a leading replicate axis."""
+
+    def __init__(self, network: NetworkGroup, limit: float) -> None:
+        self.limit, self.replicates = limit, network.replicates
+        parts = [part for parts in network.stages for part in parts]
+        own = {id(p) for part in parts for p in part.block.parameters()}
+        self.whole = [p for p in network.parameters() if id(p) not in own]
+        self.parts = [(part, list(part.block.parameters())) for part in parts]
+
+    def __call__(self) -> None:
+        squares = squared_norms(self.whole)
+        assert squares is not None  # the stem and the head always have gradients
+        for part, parameters in self.parts:
+            found = squared_norms(parameters)
+            if found is not None:
+                squares.index_add_(0, part.rows, found)
+        factor = clip_factor(squares, self.limit)
+        scale_gradients(self.whole, factor)
+        for part, parameters in self.parts:
+            scale_gradients(parameters, part.gather(factor))
 
 
 @torch.no_grad()
-def _accuracy(network: Network, x: Tensor, y: Tensor, replicates: int, chunk: int = 1000) -> Tensor:
-    correct = torch.zeros(replicates)
+def _accuracy(network: NetworkGroup, x: Tensor, y: Tensor) -> Tensor:
+    correct = torch.zeros(network.replicates)
+    chunk = max(1, min(1000, _ROWS // network.replicates))
     for start in range(0, len(x), chunk):
-        part = x[start : start + chunk]
-        logits, _ = network(part.expand(replicates, *part.shape))
+        logits = network(x[start : start + chunk])
         correct += (logits.argmax(-1) == y[start : start + chunk]).sum(-1)
     return correct / len(x)
 
@@ -80,21 +109,21 @@ class _EpochMeans:
         self.sums = torch.zeros(5, replicates)
         self.steps = 0
 
-    def add(self, loss: Tensor, records: Sequence[SolveRecord]) -> None:
-        """Adds a step: the loss ``(replicates,)`` and one record a block, read after the backward pass."""
+    def add(self, losses: Tensor, calls: Sequence[Call], batch: int) -> None:
+        """Adds a step: the losses ``(replicates,)`` and the blocks' calls, after the backward pass."""
         self.steps += 1
-        self.sums[0] += loss
-        if not records:
-            return
-        missed = torch.zeros_like(records[0].status, dtype=torch.bool)
-        worst = torch.zeros_like(loss)
-        for record in records:
-            self.sums[1] += record.nfe.float().mean(-1)
-            missed = missed | ~record.converged
-            worst = torch.maximum(worst, record.residual.mean(-1))
-            if record.backward is not None:
-                self.sums[2] += record.backward.nfe.float().mean(-1)
-                missed = missed | ~record.backward.converged
+        self.sums[0] += losses
+        missed = torch.zeros(len(losses), batch, dtype=torch.bool)
+        worst = torch.zeros_like(losses)
+        for call in calls:
+            rows, record = call.part.rows, call.record
+            unconverged, back = ~record.converged, record.backward
+            self.sums[1].index_add_(0, rows, record.nfe.float().mean(-1))
+            if back is not None:
+                self.sums[2].index_add_(0, rows, back.nfe.float().mean(-1))
+                unconverged |= ~back.converged
+            missed.index_copy_(0, rows, missed.index_select(0, rows) | unconverged)
+            worst.index_copy_(0, rows, torch.maximum(worst.index_select(0, rows), record.residual.mean(-1)))
         self.sums[3] += missed.float().mean(-1)
         self.sums[4] += worst
 
@@ -104,59 +133,61 @@ class _EpochMeans:
 
 
 def train(architecture: Architecture, task: Task, splits: Splits, width: int, seeds: Sequence[int]) -> TrainingCurve:
-    """Trains ``architecture`` by the task's protocol, once for each seed, all seeds in one batch.
+    """Trains one architecture; see :func:`train_group`."""
+    return train_group([architecture], task, splits, width, seeds)[0]
+
+
+def train_group(
+    architectures: Sequence[Architecture], task: Task, splits: Splits, width: int, seeds: Sequence[int]
+) -> list[TrainingCurve]:
+    """Trains each architecture by the task's protocol, once for each seed, all of them in one batch.
 
     A seed decides the initial weights and the order of the data, and nothing else; a replicate's result does not depend
-    on which others are batched with it, up to rounding.
+    on which others are batched with it, up to rounding. Architectures that have the same block at the same stage share
+    its calls, which is what makes a group cheaper than its members.
 
     Args:
-        architecture: the blocks.
+        architectures: the blocks.
         task: its protocol is followed.
         splits: the task's arrays.
         width: state dimension.
         seeds: replicate numbers.
     """
-    protocol, replicates = task.protocol, len(seeds)
-    network = Network(architecture, splits.train_x.shape[1], splits.classes, width, seeds)
-    rates, named = protocol.learning_rate, list(network.named_parameters())
-    peak = {
-        name: rates.get(architecture.blocks[int(name.split(".")[1])], rates["default"])
-        if name.startswith("blocks.")
-        else rates["default"]
-        for name, _ in named
-    }
-    groups = [
-        {"params": [p for name, p in named if peak[name] == rate], "peak": rate} for rate in sorted(set(peak.values()))
-    ]
-    optimizer = torch.optim.Adam(groups, lr=1e-3, fused=True)
+    protocol = task.protocol
+    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds)
+    replicates, shape = network.replicates, (len(architectures), len(seeds))
+    optimizer = torch.optim.Adam(_peak_rates(network, protocol.learning_rate), lr=1e-3, fused=True)
+    clip = _Clip(network, protocol.gradient_clip)
     x, y = torch.from_numpy(splits.train_x), torch.from_numpy(splits.train_y)
     held_out = [torch.from_numpy(a) for a in (splits.val_x, splits.val_y, splits.test_x, splits.test_y)]
     orders = [torch_generator("data order", seed) for seed in seeds]
     batches = len(x) // protocol.batch_size
     values = np.full((replicates, len(protocol.checkpoints), len(METRICS)), np.nan, dtype=np.float32)
-    seconds = np.zeros(len(protocol.checkpoints))
-    spent, step = 0.0, 0
+    seconds = np.zeros((replicates, len(protocol.checkpoints)))
+    spent, step = torch.zeros(replicates, dtype=torch.float64), 0
     for epoch in range(1, protocol.epochs + 1):
-        start = time.process_time()
         order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders])
         means = _EpochMeans(replicates)
         for batch in order[:, : batches * protocol.batch_size].split(protocol.batch_size, dim=1):
+            start = time.thread_time()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(step, protocol.epochs * batches)
-            logits, records = network(x[batch])
-            losses = cross_entropy(logits.mT, y[batch], reduction="none").mean(-1)
             optimizer.zero_grad()
-            losses.sum().backward()
-            _clip(list(network.parameters()), protocol.gradient_clip)
+            losses, calls = losses_and_gradients(network, x[batch], y[batch])
+            clip()
             optimizer.step()
-            means.add(losses.detach(), records)
+            elapsed, in_blocks = time.thread_time() - start, 0.0
+            for call in calls:
+                spent.index_add_(0, call.part.rows, call.seconds)
+                in_blocks += float(call.seconds.sum())
+            spent += max(elapsed - in_blocks, 0.0) / replicates
+            means.add(losses, calls, protocol.batch_size)
             step += 1
-        spent += time.process_time() - start
         if epoch in protocol.checkpoints:
             row = protocol.checkpoints.index(epoch)
             loss, forward, backward, unconverged, residual = means.means()
-            val = _accuracy(network, held_out[0], held_out[1], replicates)
-            test = _accuracy(network, held_out[2], held_out[3], replicates)
+            val = _accuracy(network, held_out[0], held_out[1])
+            test = _accuracy(network, held_out[2], held_out[3])
             diverged = ~torch.isfinite(loss)
             loss = torch.where(diverged, float("inf"), loss)
             val, test = val.masked_fill(diverged, 0.0), test.masked_fill(diverged, 0.0)
@@ -164,5 +195,6 @@ def train(architecture: Architecture, task: Task, splits: Splits, width: int, se
                 [loss, val, test, forward, backward, unconverged, residual.nan_to_num(posinf=0.0)], -1
             )
             values[:, row] = columns.numpy()
-            seconds[row] = spent / replicates
-    return TrainingCurve(protocol.checkpoints, values, seconds)
+            seconds[:, row] = spent.numpy()
+    curves, clocks = values.reshape(*shape, *values.shape[1:]), seconds.reshape(*shape, -1)
+    return [TrainingCurve(protocol.checkpoints, *pair) for pair in zip(curves, clocks, strict=True)]

@@ -39,7 +39,7 @@ def test_gymnasium_sees_one_truncation_and_the_final_observation() -> None:
         assert truncated.all() == truncated.any() == (step == 59)
         assert ("final_obs" in info) == (step == 59)
         assert info["episode_end"].tolist() == [step % 15 == 14] * 2
-        assert info["episode"].tolist() == [step // 15] * 2
+        assert info["episode_index"].tolist() == [step // 15] * 2
         assert reward.shape == (2,)
     assert [final.tolist() for final in info["final_obs"]] == [[0.0, 4.0], [4.0, 0.0]]
     env.close()
@@ -127,6 +127,27 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 def test_a_step_before_reset_is_refused(call) -> None:
     with pytest.raises(ResetNeededError, match="reset"):
         call(make_environment(GRID, 1))
+
+
+def test_gymnasiums_wrappers_work() -> None:
+    env = gymnasium.wrappers.vector.RecordEpisodeStatistics(
+        gymnasium.make_vec("metabench/Bandit-v0", num_envs=3, pulls=7)
+    )
+    env.reset(seed=0)
+    total = np.zeros(3)
+    for _ in range(7):
+        _, reward, _, _, info = env.step(np.zeros(3, dtype=int))
+        total += reward
+    assert info["episode"]["r"].tolist() == total.tolist()
+    assert info["episode"]["l"].tolist() == [7, 7, 7]
+
+
+def test_gymnasium_passes_parameters_on() -> None:
+    env = gymnasium.make_vec("metabench/Bandit-v0", num_envs=3, pulls=7, arms=4, split="held-out", seed=5)
+    assert env.single_action_space.n == 4
+    assert env.unwrapped.steps == 7
+    with pytest.raises(gymnasium.error.NameNotFound, match="GridNavigation"):
+        gymnasium.make_vec("metabench/GridNavigaton-v0")
 
 
 def test_every_definition_is_registered_with_gymnasium() -> None:

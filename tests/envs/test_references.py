@@ -24,6 +24,7 @@ from metabench.envs.references import (
 )
 from metabench.envs.references.bandit_policies import UCB1
 from metabench.envs.references.grid_optimal import bound_per_episode, search_plan
+from metabench.envs.references.psrl import draw_mean_rewards
 from metabench.envs.room_navigation import goals_of_tasks
 from metabench.errors import ArgumentError, UnknownNameError
 
@@ -80,8 +81,9 @@ def test_grid_plan_is_what_belief_programming_finds(size: int, horizon: int) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_grid_optimum_by_dynamic_programming_over_all_beliefs() -> None:
-    """37.214 of the specification over 2^21 subsets: a minute or two, 0.6 GB."""
+    """37.214 of the specification over 2^21 subsets: about 20 CPU-seconds, 0.6 GB."""
     family = make_family("grid-navigation-v0")
     assert solve_beliefs(family) == pytest.approx(4.0 + 3 * (16.1 - 1.1 * 96 / 21), abs=1e-3)
 
@@ -263,8 +265,15 @@ def test_tabular_ceiling_is_the_specified_one() -> None:
     assert float(value[:, 0].mean()) == pytest.approx(21.83, abs=4 * float(value[:, 0].std()) / 100)
 
 
-def test_psrl_draws_from_the_posterior() -> None:
-    """After many visits its transition counts and rewards are those it saw; before any it acts by the prior."""
+def test_psrl_draws_mean_rewards_from_the_posterior() -> None:
+    # Three rewards that sum to 7, with the prior N(1, 1): precision 4, mean (1 + 7) / 4.
+    generator = torch.Generator().manual_seed(0)
+    draws = draw_mean_rewards(torch.full((40_000,), 3.0), torch.full((40_000,), 7.0), generator)
+    assert float(draws.mean()) == pytest.approx(2.0, abs=5 * 0.5 / 200)
+    assert float(draws.std()) == pytest.approx(0.5, abs=5 * 0.5 / (2 * 40_000) ** 0.5)
+
+
+def test_psrl_counts_what_it_saw() -> None:
     env = make_environment("tabular-mdp-v0:episodes=40", 50)
     policy = make_policy("tabular-mdp-v0", "psrl")
     returns = run_trial(policy, env)

@@ -1,10 +1,8 @@
-"""Projections and quadratic programs against their optimality conditions, SciPy and finite differences."""
+"""Monotone inclusions and quadratic programs over a set, against SciPy and finite differences."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from metabench.errors import ArgumentError, DifferentiationError
@@ -15,14 +13,10 @@ from metabench.layers import (
     Simplex,
     Tolerance,
     monotone_inclusion,
-    project,
-    project_simplex,
     quadratic_program,
 )
-from metabench.layers.argmin import all_sets
 
 TIGHT = Tolerance(atol=1e-13, rtol=1e-13, max_steps=2000)
-VECTORS = st.lists(st.floats(-10, 10), min_size=1, max_size=12).map(lambda v: torch.tensor([v], dtype=torch.float64))
 
 
 def program(dim: int = 5, batch: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,37 +29,6 @@ def program(dim: int = 5, batch: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
 
 def gram(W: torch.Tensor) -> torch.Tensor:
     return W.mT @ W + 0.5 * torch.eye(W.shape[-1], dtype=W.dtype)
-
-
-@pytest.mark.parametrize("make", all_sets)
-@given(v=VECTORS)
-def test_projection_is_feasible_and_idempotent(make: type[ConvexSet], v: torch.Tensor) -> None:
-    onto = make()
-    z = onto.project(v)
-    torch.testing.assert_close(onto.project(z), z, rtol=0, atol=1e-12)
-    if isinstance(onto, Simplex):
-        assert float(z.min()) >= 0
-        assert float(z.sum()) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("make", all_sets)
-@given(v=VECTORS, shift=st.floats(-3, 3))
-def test_projection_is_non_expansive(make: type[ConvexSet], v: torch.Tensor, shift: float) -> None:
-    other = v.flip(-1) + shift
-    onto = make()
-    distance = torch.linalg.norm(onto.project(v) - onto.project(other))
-    assert float(distance) <= float(torch.linalg.norm(v - other)) + 1e-9
-
-
-def test_simplex_projection_by_hand() -> None:
-    # (1, .5, -1): threshold .25 leaves (.75, .25, 0).
-    torch.testing.assert_close(project_simplex(torch.tensor([[1.0, 0.5, -1.0]])), torch.tensor([[0.75, 0.25, 0.0]]))
-
-
-@pytest.mark.parametrize("make", all_sets)
-def test_projection_gradcheck(make: type[ConvexSet]) -> None:
-    v = torch.randn(6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: project(v, make()), (v,))
 
 
 @pytest.mark.parametrize("onto", [Box(), Simplex(), Orthant()])
@@ -122,9 +85,9 @@ def test_a_nan_sample_does_not_harm_the_others() -> None:
 
 def test_second_derivatives_raise() -> None:
     W, p = program()
-    for value in (quadratic_program(gram(W), p, Box(), modulus=0.5).value, project_simplex(p)):
-        with pytest.raises(DifferentiationError, match="second derivative"):
-            torch.autograd.grad(value.sum(), p, create_graph=True)
+    value = quadratic_program(gram(W), p, Box(), modulus=0.5).value
+    with pytest.raises(DifferentiationError, match="second derivative"):
+        torch.autograd.grad(value.sum(), p, create_graph=True)
 
 
 def test_bad_input() -> None:
@@ -137,8 +100,4 @@ def test_bad_input() -> None:
         quadratic_program(eye + torch.tensor([[0.0, 1, 0], [0, 0, 0], [0, 0, 0]]), p, Box())
     with pytest.raises(ArgumentError, match="positive definite"):
         quadratic_program(-eye, p, Box())
-    with pytest.raises(ArgumentError, match="lower"):
-        Box(1, 0)
-    with pytest.raises(ArgumentError, match="radius"):
-        Simplex(0.0)
     assert quadratic_program(eye, torch.zeros(0, 3), Box(), modulus=1.0).value.shape == (0, 3)

@@ -101,6 +101,14 @@ class _Doubles(_Grid):
         return obs, reward.astype(np.float64).astype(np.int64), *rest
 
 
+class _LendsItsState(_Grid):
+    def step_tensor(self, action: torch.Tensor) -> Any:
+        transition = super().step_tensor(action)
+        self._lent = getattr(self, "_lent", transition.obs)
+        own = (self._lent == 0.5).all()
+        return transition._replace(reward=transition.reward + own)
+
+
 class _ForgetsGenerator(_Grid):
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         super().load_state_dict({**saved, "task_generator": torch.Generator().manual_seed(99).get_state()})
@@ -120,6 +128,7 @@ class _ForgetsGenerator(_Grid):
         (_LateObservation, "final_obs"),
         (_NoEpisodeEnd, "episode_end"),
         (_Doubles, r"\[rewards\]"),
+        (_LendsItsState, "writing into a returned observation"),
         (_ForgetsGenerator, r"\[resume\]"),
         (lambda n: make_environment("grid-navigation-v0", n + 1), "6 were asked for"),
         (lambda n: object(), "VectorEnv"),

@@ -101,7 +101,7 @@ def solve_beliefs(family: GridNavigation) -> float:
     """The Bayes-optimal return of a trial, exactly, by dynamic programming over (cells tried, cell, step).
 
     Until the goal is met the belief is uniform over the goals not tried, so it is a subset; afterwards the rest of the
-    trial is known. The 5 x 5 grid has 2^21 subsets: one to two minutes and 0.6 GB.
+    trial is known. The 5 x 5 grid has 2^21 subsets: about 20 CPU-seconds and 0.6 GB.
 
     Raises:
         ArgumentError: if there are more than 22 goals.
@@ -109,7 +109,7 @@ def solve_beliefs(family: GridNavigation) -> float:
     goals = family.goals["all"].tolist()
     if len(goals) > _LARGEST:
         raise ArgumentError(f"{len(goals)} goals have too many subsets to go through; at most {_LARGEST} are handled.")
-    following, h = np.array(family.layout.next_cells()), family.horizon
+    following, h = family.layout.next_cells(), family.horizon
     reach = distances(family.layout)[0].numpy()
     again = [_gain(h, int(reach[goal])) if reach[goal] <= h else h * _STEP for goal in goals]
     bit = {goal: i for i, goal in enumerate(goals)}
@@ -117,11 +117,12 @@ def solve_beliefs(family: GridNavigation) -> float:
     left = len(goals) - np.bitwise_count(subsets).astype(np.float32)
     # value[cell][subset]: expected return to come, times the number of goals left; so nothing is divided.
     value = np.zeros((len(following), len(subsets)), dtype=np.float32)
+    entered, missed = np.empty_like(value), _STEP * left
     for step in range(family.episodes * h, 0, -1):  # the step-th step of the trial, from 1
         episode, within = divmod(step - 1, h)
         if within == h - 1:  # whatever cell it ends in, the next episode begins at the start
             value[:] = value[0].copy()
-        entered = value + _STEP * left
+        np.add(value, missed, out=entered)
         for goal, i in bit.items():
             # Subsets without the goal (second axis 0) and with it (1).
             halves = entered[goal].reshape(-1, 2, 2**i)
@@ -129,5 +130,15 @@ def solve_beliefs(family: GridNavigation) -> float:
             met = _GOAL * (h - within) + (family.episodes - 1 - episode) * again[i]
             halves[:, 0] = met + (count - 1) * _STEP + value[goal].reshape(-1, 2, 2**i)[:, 1]
         for cell, reached in enumerate(following):
-            value[cell] = entered[reached].max(0)
+            # Whoever is on a goal's cell has tried it, so half of the subsets never come up there.
+            best = _tried(value[cell], bit.get(cell))
+            first, *others = sorted({*reached})
+            best[:] = _tried(entered[first], bit.get(cell))
+            for other in others:
+                np.maximum(best, _tried(entered[other], bit.get(cell)), out=best)
     return float(value[0, 0]) / len(goals)
+
+
+def _tried(values: np.ndarray, bit: int | None) -> np.ndarray:
+    """The view of an array over subsets on those that have ``bit``; all of it for None."""
+    return values if bit is None else values.reshape(-1, 2, 2**bit)[:, 1]

@@ -12,12 +12,19 @@ from metabench.envs.sampling import draw_gamma
 from metabench.envs.tabular_mdp import TabularMDP
 from metabench.envs.trial import TrialVectorEnv
 
-__all__ = ["PSRL", "ModelKnown"]
+__all__ = ["PSRL", "ModelKnown", "draw_mean_rewards"]
 
 
 def _family(env: TrialVectorEnv) -> TabularMDP:
     assert isinstance(env.family, TabularMDP)
     return env.family
+
+
+def draw_mean_rewards(visits: Tensor, paid: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws mean rewards from the posterior: prior N(1, 1), ``visits`` rewards of unit noise that sum to ``paid``."""
+    precision = 1.0 + visits
+    noise = torch.randn(precision.shape, generator=generator, device=precision.device)
+    return (1.0 + paid) / precision + noise / precision.sqrt()
 
 
 class PSRL(ReferencePolicy):
@@ -41,10 +48,8 @@ class PSRL(ReferencePolicy):
 
     def _draw(self) -> None:
         weights = draw_gamma(self._counts, self._generator)
-        precision = 1.0 + self._visits
-        noise = torch.randn(precision.shape, generator=self._generator, device=precision.device)
-        mean = (1.0 + self._paid) / precision + noise / precision.sqrt()
-        self._policy, _ = plan(weights / weights.sum(-1, keepdim=True), mean, self._env.horizon)
+        rewards = draw_mean_rewards(self._visits, self._paid, self._generator)
+        self._policy, _ = plan(weights / weights.sum(-1, keepdim=True), rewards, self._env.horizon)
 
     def act(self, obs: Tensor) -> Tensor:
         return self._policy[self._env.episode_step].gather(1, obs.argmax(1, keepdim=True)).squeeze(1)

@@ -35,8 +35,13 @@ class RandomPolicy(ReferencePolicy):
 def random_return(family: GridNavigation | RoomNavigation) -> float:
     """The expected return of an episode under :class:`RandomPolicy`, over all tasks, exactly."""
     following = family.next_state.view(len(family.reward_of), -1)
-    reward, value = family.reward_of.double(), torch.zeros(len(following), dtype=torch.float64)
+    reward = family.reward_of.double()
+    value = torch.zeros_like(reward)
     for _ in range(family.horizon):
         value = (reward + value)[following].mean(1)
-    tasks = family.goals["all"] if isinstance(family, GridNavigation) else torch.arange(len(family.goals))
+    tasks = (
+        family.goals["all"]
+        if isinstance(family, GridNavigation)
+        else torch.arange(len(family.goals), device=family.device)
+    )
     return float(value[family.prepare(tasks)].mean())

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image
+from metabench.layers.adjoint.image import attached_image, linearised, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.solver import FixedPointSolver
 from metabench.layers.jacobian import jacobian
 from metabench.layers.record import SolveRecord, SolveStatus
 from metabench.layers.stopping import Tolerance, root_mean_square
-from metabench.layers.transforms import refuse_transform
+from metabench.layers.transforms import is_differentiated, refuse_transform
 
 __all__ = ["ImplicitDense"]
 
@@ -61,21 +61,23 @@ class ImplicitDense(Adjoint):
         if not torch.is_grad_enabled():
             return value, record
         refuse_transform("the dense implicit adjoint")
-        leaf, image, bad = attached_image(f, value, inputs, record)
-        if not image.requires_grad:
+        image, bad = attached_image(f, value, inputs, record)
+        if not is_differentiated(image):
             return value, record
 
         @torch.no_grad()
         def adjoint(grad: Tensor) -> Tensor:
+            at, constants = value, fixed
             if bad is not None:
-                grad = grad.masked_fill(bad, 0.0)
-            with torch.enable_grad():
-                J = jacobian(image, leaf)
-            J = J.detach()
-            system = torch.eye(grad.shape[-1], dtype=grad.dtype, device=grad.device) - J.mT
-            u, _ = torch.linalg.solve_ex(system, grad[..., None])
-            left = root_mean_square(grad - (system @ u)[..., 0]) / root_mean_square(grad).clamp_min(1e-30)
-            u = u[..., 0]
+                grad, at = grad.masked_fill(bad, 0.0), value.masked_fill(bad, 0.0)
+                _, constants = spare_diverged(record, fixed)
+            leaf, around = linearised(f, at, constants)
+            system = jacobian(around, leaf).neg_()
+            system.diagonal(dim1=-2, dim2=-1).add_(1.0)
+            row = grad[..., None, :]
+            u, _ = torch.linalg.solve_ex(system, row, left=False)
+            left = root_mean_square(row - u @ system)[..., 0] / root_mean_square(grad).clamp_min(1e-30)
+            u = u[..., 0, :]
             sound = torch.isfinite(u).all(-1)
             status = torch.where(sound, SolveStatus.CONVERGED.code, SolveStatus.DIVERGED.code).to(torch.int8)
             count = torch.full_like(record.nfe, grad.shape[-1])

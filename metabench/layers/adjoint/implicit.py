@@ -12,15 +12,15 @@ from torch import Tensor
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image
+from metabench.layers.adjoint.image import attached_image, linearised, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
 from metabench.layers.record import Policy, SolveRecord, apply_policy
 from metabench.layers.stopping import Tolerance
-from metabench.layers.transforms import refuse_transform
+from metabench.layers.transforms import is_differentiated, refuse_transform
 
-__all__ = ["Implicit", "WarmStart"]
+__all__ = ["Implicit", "Linearise", "WarmStart"]
 
 
 @dataclass
@@ -34,26 +34,59 @@ class WarmStart:
     value: Tensor | None = None
 
 
-class _Adjoint(Mapping):
-    """u -> grad + (df/dz)^T u at z*."""
+Linearise = Callable[..., Callable[[Tensor, Tensor], Tensor]]
 
-    def __init__(self, grad: Tensor, z: Tensor, image: Tensor, f: Callable[..., Tensor], inputs: Any) -> None:
-        self.grad, self.z, self.image, self.f, self.inputs = grad, z, image, f, inputs
+
+@dataclass(frozen=True)
+class _Written(Mapping):
+    """u -> grad + (df/dz)^T u at z*, with products written by hand."""
+
+    grad: Tensor
+    z: Tensor
+    inputs: Sequence[Tensor] | None
+    linearise: Linearise
+    product: Callable[[Tensor, Tensor], Tensor]
+
+    @staticmethod
+    def make(grad: Tensor, z: Tensor, inputs: Sequence[Tensor] | None, linearise: Linearise) -> _Written:
+        return _Written(grad, z, inputs, linearise, linearise(z, *(inputs or ())))
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        (product,) = torch.autograd.grad(self.image, self.z, z, retain_graph=True, allow_unused=True)
+        u = self.product(z, self.grad)
+        return u, u
+
+    @property
+    def narrows(self) -> bool:
+        """Not if f may close over per-sample tensors."""
+        return self.inputs is not None
+
+    def narrow(self, take: Take) -> _Written:
+        """Linearises again for the samples that are left."""
+        return _Written.make(take(self.grad), take(self.z), [take(x) for x in self.inputs or ()], self.linearise)
+
+
+class _Recorded(Mapping):
+    """u -> grad + (df/dz)^T u at z*, with autograd's products."""
+
+    def __init__(self, grad: Tensor, z: Tensor, f: Callable[..., Tensor], inputs: Sequence[Tensor] | None) -> None:
+        self.grad, self.f, self.inputs = grad, f, inputs
+        self.leaf, self.image = linearised(f, z, inputs)
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.image.requires_grad:  # f does not depend on z
+            return self.grad, self.grad
+        (product,) = torch.autograd.grad(self.image, self.leaf, z, retain_graph=True, allow_unused=True)
         u = self.grad if product is None else self.grad + product
         return u, u
 
-    def narrow(self, take: Take) -> _Adjoint | None:
+    @property
+    def narrows(self) -> bool:
+        """Not if f may close over per-sample tensors."""
+        return self.inputs is not None
+
+    def narrow(self, take: Take) -> _Recorded:
         """Linearises again for the samples that are left."""
-        if self.inputs is None:
-            return None
-        inputs = [take(x.detach()) for x in self.inputs]
-        with torch.enable_grad():
-            z = take(self.z.detach()).requires_grad_()
-            image = self.f(z, *inputs)
-        return _Adjoint(take(self.grad), z, image, self.f, inputs)
+        return _Recorded(take(self.grad), take(self.leaf.detach()), self.f, [take(x) for x in self.inputs or ()])
 
 
 class _ReplaceGradient(torch.autograd.Function):
@@ -79,6 +112,8 @@ class Implicit(Adjoint):
         stopping: its tolerance and step limit, None the forward ones; only the relative part counts, since a
             gradient's scale is arbitrary.
         policy: what to do with samples whose adjoint does not converge.
+        linearise: the products by hand, where autograd's overhead counts: ``linearise(z, *inputs)`` returns a function
+            ``(u, w) -> w + (df/dz)^T u``. None takes autograd's.
         warm_start: where the last adjoint solution is kept for the next solve to begin from.
 
     Reference: Bai, Kolter and Koltun (2019), arXiv:1909.01377, theorem 1.
@@ -87,6 +122,7 @@ class Implicit(Adjoint):
     solver: FixedPointSolver | None = None
     stopping: Tolerance | None = None
     policy: Policy = "warn"
+    linearise: Linearise | None = field(default=None, compare=False)
     warm_start: WarmStart | None = field(default=None, compare=False)
 
     def solve(
@@ -103,20 +139,26 @@ class Implicit(Adjoint):
         if not torch.is_grad_enabled():
             return value, record
         refuse_transform("the implicit adjoint")
-        leaf, image, bad = attached_image(f, value, inputs, record)
-        if not image.requires_grad:
+        image, bad = attached_image(f, value, inputs, record)
+        if not is_differentiated(image):
             return value, record
         back_solver, back_stopping = self.solver or solver, (self.stopping or stopping).relative()
 
         def adjoint(grad: Tensor) -> Tensor:
+            at, constants = value, fixed
             if bad is not None:
-                grad = grad.masked_fill(bad, 0.0)
+                grad, at = grad.masked_fill(bad, 0.0), value.masked_fill(bad, 0.0)
+                _, constants = spare_diverged(record, fixed)
             start = self.warm_start.value if self.warm_start is not None else None
             if start is not None and start.shape != grad.shape:
                 raise ArgumentError(
                     f"warm start of shape {tuple(start.shape)} for a state {tuple(grad.shape)}; use one for each layer."
                 )
-            mapping = _Adjoint(grad, leaf, image, f, inputs)
+            mapping: Mapping
+            if self.linearise is None:
+                mapping = _Recorded(grad, at, f, constants)
+            else:
+                mapping = _Written.make(grad, at, constants, self.linearise)
             u, record.backward = iterate(mapping, grad if start is None else start, back_solver, back_stopping)
             if self.warm_start is not None:
                 self.warm_start.value = u

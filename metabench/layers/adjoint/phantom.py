@@ -10,12 +10,13 @@ from torch import Tensor
 
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
-from metabench.layers.adjoint.image import attached_image
+from metabench.layers.adjoint.image import attached_image, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.solver import FixedPointSolver
 from metabench.layers.record import SolveRecord, SolveStatus
 from metabench.layers.stopping import Tolerance
+from metabench.layers.transforms import is_differentiated
 
 __all__ = ["JacobianFree", "Phantom", "Truncated"]
 
@@ -33,8 +34,10 @@ def _solve_and_step(
     value, record = iterate(Function(f, fixed), z0.detach(), solver, stopping)
     if not torch.is_grad_enabled():
         return value, record
-    _, image, bad = attached_image(f, value, inputs, record)
-    safe = inputs if bad is None or inputs is None else [x.masked_fill(bad, 0.0) for x in inputs]
+    image, bad = attached_image(f, value, inputs, record)
+    if not is_differentiated(image):
+        return value, record
+    _, safe = spare_diverged(record, inputs)
     z = torch.lerp(value, image, damping)
     for _ in range(steps - 1):
         z = torch.lerp(z, f(z, *(safe or ())), damping)

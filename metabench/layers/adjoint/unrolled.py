@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
+from metabench.layers.adjoint.image import spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.picard import Picard
@@ -48,12 +49,16 @@ class Unrolled(Adjoint):
         value, record = iterate(Function(f, fixed), z0.detach(), solver, stopping)
         if not torch.is_grad_enabled():
             return value, record
-        z, taken = z0, record.steps[..., None]
-        for step in range(1, int(taken.max()) + 1 if taken.numel() else 1):
-            image = f(z, *(inputs or ()))
+        taken = record.steps[..., None]
+        bad, safe = spare_diverged(record, inputs)
+        z = z0 if bad is None else z0.masked_fill(bad, 0.0)
+        for step in range(1, int(taken.max()) + 1 if taken.numel() else 2):
+            image = f(z, *(safe or ()))
             # A sample's value is the image at its last check; the step before that one may be damped.
             proposal = torch.where(taken == step, image, torch.lerp(z, image, solver.damping))
             z = torch.where((taken >= step) & torch.isfinite(proposal), proposal, z)
+        if bad is not None:
+            z = torch.where(bad, value, z)
         record.nfe = 2 * record.nfe
         record.backward = SolveRecord(record.status, record.steps, record.steps, torch.zeros_like(record.residual))
         return z, record

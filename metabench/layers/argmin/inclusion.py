@@ -9,11 +9,11 @@ from torch import Tensor
 
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.argmin.sets import ConvexSet
+from metabench.layers.argmin.convex_set import Polyhedron, refuse_parameter_gradient
 from metabench.layers.argmin.splitting import ForwardBackward, PeacemanRachford, resolvent, spectral_bound, step_size
 from metabench.layers.fixed_point import Anderson, FixedPointSolver, Mapping, iterate
 from metabench.layers.record import Policy, Solution, SolveRecord, SolveStatus, apply_policy
-from metabench.layers.stopping import Tolerance
+from metabench.layers.stopping import Tolerance, root_mean_square
 from metabench.layers.transforms import refuse_transform
 
 __all__ = ["monotone_inclusion", "quadratic_program"]
@@ -39,7 +39,7 @@ class _Inclusion(torch.autograd.Function):
         ctx: Any,
         A: Tensor,
         p: Tensor,
-        onto: ConvexSet,
+        onto: Polyhedron,
         modulus: float,
         how: Splitting,
         solver: FixedPointSolver,
@@ -67,7 +67,11 @@ class _Inclusion(torch.autograd.Function):
         if bool(lost.any()):
             grad, z = grad.masked_fill(lost, 0.0), z.masked_fill(lost, 0.0)
         mapping = _mapping(ctx.how, A.mT, inverse.mT, step, grad, lambda v, at: ctx.onto.project_tangent(at, v), z)
-        w, ctx.record.backward = iterate(mapping, torch.zeros_like(grad), ctx.solver, ctx.stopping.relative())
+        # The tangent space may be a point, and w zero: the tolerance is relative to what the gradient asks for.
+        scale = step[..., 0] * root_mean_square(grad)
+        w, ctx.record.backward = iterate(
+            mapping, torch.zeros_like(grad), ctx.solver, ctx.stopping.relative(), scale=scale
+        )
         dA = -(w.mT @ z) if ctx.needs_input_grad[0] else None
         return dA, w, None, None, None, None, None, None
 
@@ -75,7 +79,7 @@ class _Inclusion(torch.autograd.Function):
 def monotone_inclusion(
     A: Tensor,
     p: Tensor,
-    onto: ConvexSet,
+    onto: Polyhedron,
     *,
     modulus: float,
     splitting: Splitting = "peaceman-rachford",
@@ -91,7 +95,7 @@ def monotone_inclusion(
     Args:
         A: ``(..., dim, dim)``, shared by the samples; its symmetric part is at least ``modulus`` times the identity.
         p: ``(..., batch, dim)``.
-        onto: the set C.
+        onto: the set C, with constant bounds.
         modulus: strong monotonicity, positive; it sets the step.
         splitting: "peaceman-rachford" (one inverse of A's size, then few steps) or "forward-backward" (no inverse).
         solver: drives the splitting; Anderson acceleration after ten plain steps by default.
@@ -116,6 +120,9 @@ def monotone_inclusion(
         raise ArgumentError(f"modulus={modulus}: expected a positive number.")
     if splitting not in get_args(Splitting):
         raise ArgumentError(f"unknown splitting {splitting!r}; expected one of {', '.join(get_args(Splitting))}.")
+    if not isinstance(onto, Polyhedron):
+        raise ArgumentError(f"{type(onto).__name__} is not polyhedral; use projected_gradient.")
+    refuse_parameter_gradient(onto, "monotone_inclusion")
     refuse_transform("monotone_inclusion")
     records: list[SolveRecord] = []
     stopping = Tolerance() if stopping is None else stopping
@@ -127,9 +134,11 @@ def monotone_inclusion(
 def quadratic_program(
     Q: Tensor,
     p: Tensor,
-    onto: ConvexSet,
+    onto: Polyhedron,
     *,
     modulus: float | None = None,
+    splitting: Splitting = "peaceman-rachford",
+    solver: FixedPointSolver | None = None,
     stopping: Tolerance | None = None,
     policy: Policy = "warn",
 ) -> Solution:
@@ -138,8 +147,10 @@ def quadratic_program(
     Args:
         Q: symmetric positive definite ``(..., dim, dim)``.
         p: ``(..., batch, dim)``.
-        onto: the set C.
+        onto: the set C, with constant bounds.
         modulus: a lower bound of Q's eigenvalues; found from Q when left out.
+        splitting: as for :func:`monotone_inclusion`.
+        solver: as for :func:`monotone_inclusion`.
         stopping: per-sample tolerance, forward and backward.
         policy: what to do with samples that do not converge.
 
@@ -155,4 +166,6 @@ def quadratic_program(
         modulus = float(torch.linalg.eigvalsh(fixed).min())
         if not modulus > 0:
             raise ArgumentError(f"Q's least eigenvalue is {modulus:.3g}; expected a positive definite Q (add a ridge).")
-    return monotone_inclusion(Q, p, onto, modulus=modulus, stopping=stopping, policy=policy)
+    return monotone_inclusion(
+        Q, p, onto, modulus=modulus, splitting=splitting, solver=solver, stopping=stopping, policy=policy
+    )

@@ -13,6 +13,7 @@ from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.argmin.interior_point import factor_system, interior_point
 from metabench.layers.argmin.program import check_program, set_aside
 from metabench.layers.argmin.reduction import Reduction, apply, reduce_program
+from metabench.layers.argmin.transforms import refuse_transform
 from metabench.layers.record import Policy, SolveRecord, SolveStatus, apply_policy
 from metabench.layers.stopping import Tolerance, root_mean_square
 
@@ -43,7 +44,8 @@ class QPSolution:
 def _outer(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], shape: torch.Size) -> Tensor:
     """left[0] right[0]^T + left[1] right[1]^T, ``(..., rows, columns)``, summed over the axes that ``shape`` lacks."""
     if len(shape) == 2:
-        rows, columns = torch.cat(left).reshape(-1, shape[0]), torch.cat(right).reshape(-1, shape[1])
+        count = 2 * left[0].shape[:-1].numel()
+        rows, columns = torch.stack(left).reshape(count, shape[0]), torch.stack(right).reshape(count, shape[1])
         return rows.mT @ columns
     return (torch.stack(left, -1) @ torch.stack(right, -2)).sum_to_size(shape)
 
@@ -65,11 +67,12 @@ class _DenseQP(torch.autograd.Function):
         records: list[SolveRecord],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         reduction = reduce_program(Q, A, G)
-        if not bool(reduction.positive.all()):
-            wrong = int((~reduction.positive).sum())
-            raise ArgumentError(
-                f"Q is not positive definite in {wrong} of {reduction.positive.numel()} matrices; add a ridge."
-            )
+        positive = reduction.positive
+        if not bool(positive.all()):
+            if Q.ndim == 2:
+                raise ArgumentError("Q is not positive definite; add a ridge.")
+            eye = torch.eye(Q.shape[-1], dtype=Q.dtype, device=Q.device)
+            reduction = reduce_program(torch.where(positive[..., None, None], Q, eye), A, G)
         offset, free, whitened = reduction.multiplier_data(q, b, h)
         end = interior_point(reduction.gram, offset.expand(*batch, -1), stopping)
         z, y = reduction.recover(free, whitened, end.multiplier)
@@ -78,6 +81,7 @@ class _DenseQP(torch.autograd.Function):
         status = end.status
         if not bool(reduction.independent.all()):
             status = torch.where(reduction.independent, status, SolveStatus.INFEASIBLE.code).to(torch.int8)
+        status = torch.where(positive, status, SolveStatus.INVALID.code).to(torch.int8)
         record = SolveRecord(status, end.steps, end.steps, end.residual)
         records.append(record)
 
@@ -144,7 +148,8 @@ def dense_qp(
 
     Each argument is batched or shared: sample axes broadcast, and a shared argument's gradient is the batch's sum. The
     Cholesky factor of Q and the products with it are computed once, for every iteration and for the gradient.
-    A sample that is infeasible or not finite is reported, harms no other and passes no gradient on.
+    A sample that is infeasible, not finite or without a positive definite Q (INVALID) is reported, harms no other and
+    passes no gradient on.
 
     Args:
         Q: symmetric positive definite, ``(..., n, n)``.
@@ -158,15 +163,17 @@ def dense_qp(
         policy: what to do with samples that do not converge.
 
     Returns:
-        The value, its duals and slack, and the per-sample record. A sample whose data are not finite has the value NaN.
+        The value, its duals and slack, and the per-sample record. An INVALID sample has the value NaN.
 
     Raises:
-        ArgumentError: for shapes that do not fit, or a Q that is not symmetric and positive definite.
+        ArgumentError: for shapes that do not fit, a Q that is not symmetric, or one for all samples that is not
+            positive definite.
         SolverError: under ``policy="raise"``.
-        DifferentiationError: for a second derivative.
+        DifferentiationError: for a second derivative, and under a ``torch.func`` transform.
 
     Reference: Amos and Kolter (2017), arXiv:1703.00443; Mehrotra (1992), doi:10.1137/0802028.
     """
+    refuse_transform("dense quadratic program")
     data, batch = check_program(Q, q, A, b, G, h)
     data, sound = set_aside(data, batch)
     records: list[SolveRecord] = []

@@ -19,7 +19,7 @@ def apply(matrix: Tensor, vector: Tensor) -> Tensor:
 def _solve(triangle: Tensor, vector: Tensor, *, upper: bool) -> Tensor:
     """``triangle^-1 vector`` for ``(..., dim, dim)`` and ``(..., dim)``."""
     if triangle.ndim == 2:
-        flat = vector.reshape(-1, vector.shape[-1])
+        flat = vector.reshape(vector.shape[:-1].numel(), vector.shape[-1])
         return solve_triangular(triangle, flat.mT, upper=upper).mT.reshape(vector.shape)
     return solve_triangular(triangle, vector.unsqueeze(-1), upper=upper).squeeze(-1)
 
@@ -84,8 +84,8 @@ class Reduction:
 def reduce_program(Q: Tensor, A: Tensor, G: Tensor) -> Reduction:
     """Factors Q ``(..., n, n)``, solves the equalities A ``(..., p, n)``, scales the inequalities G ``(..., m, n)``.
 
-    A dependent row of A is left out and its sample marked; a row of G without a part in the complement of A keeps its
-    length there, at rounding level.
+    A dependent row of A is left out and its sample marked; a row of G without a part in the complement of A only
+    says whether the sample is feasible: its normal is zero.
     """
     epsilon = torch.finfo(Q.dtype).eps
     factor, info = torch.linalg.cholesky_ex(Q)
@@ -99,7 +99,9 @@ def reduce_program(Q: Tensor, A: Tensor, G: Tensor) -> Reduction:
     along = rows @ basis
     normals = rows - along @ basis.mT
     length, full = torch.linalg.vector_norm(normals, dim=-1), torch.linalg.vector_norm(rows, dim=-1)
-    length = torch.maximum(length, 100 * epsilon * full)
+    flat = length <= 100 * epsilon * full
+    if bool(flat.any()):
+        normals, length = normals.masked_fill(flat.unsqueeze(-1), 0.0), torch.where(flat, full, length)
     scale = torch.where(length > 0, length, 1.0).reciprocal()
     normals, along = normals * scale.unsqueeze(-1), along * scale.unsqueeze(-1)
     return Reduction(

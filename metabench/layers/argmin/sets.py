@@ -1,52 +1,56 @@
-"""Convex sets with a closed-form projection, and the tangent space of the face a point lies on."""
+"""Polyhedra with a closed-form projection: boxes, the orthant and simplices."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
+from metabench.layers.argmin.convex_set import ConvexSet, Polyhedron, column, is_positive
+from metabench.layers.argmin.simplex_projection import onto_capped_simplex, onto_simplex
 
-__all__ = ["Box", "ConvexSet", "Orthant", "Simplex"]
-
-
-class ConvexSet(ABC):
-    """A closed convex set of ``(..., dim)`` vectors."""
-
-    @abstractmethod
-    def project(self, v: Tensor) -> Tensor:
-        """Euclidean projection of ``v`` ``(..., dim)``; exact zeros and bounds, so the active face can be read off."""
-
-    @abstractmethod
-    def project_tangent(self, z: Tensor, v: Tensor) -> Tensor:
-        """Orthogonal projection of ``v`` on the directions along the face that ``z`` lies on, both ``(..., dim)``."""
+__all__ = ["Box", "CappedSimplex", "ConvexSet", "Orthant", "Simplex"]
 
 
-@dataclass(frozen=True)
-class Box(ConvexSet):
-    """lower <= z_i <= upper."""
+@dataclass(frozen=True, eq=False)
+class Box(Polyhedron):
+    """lower <= z_i <= upper.
 
-    lower: float = -1.0
-    upper: float = 1.0
+    Attributes:
+        lower: a number, or a tensor that broadcasts to ``(..., dim)``; may be -infinity.
+        upper: likewise, larger; may be infinity.
+    """
+
+    lower: float | Tensor = -1.0
+    upper: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        if not self.lower < self.upper:
+        ordered = torch.as_tensor(self.lower).detach() < torch.as_tensor(self.upper).detach()
+        if not bool(ordered.all()):
             raise ArgumentError(f"lower={self.lower}, upper={self.upper}: expected lower < upper.")
 
     def project(self, v: Tensor) -> Tensor:
         """Clips."""
+        if isinstance(self.lower, Tensor) or isinstance(self.upper, Tensor):
+            return torch.minimum(
+                torch.maximum(v, torch.as_tensor(self.lower, dtype=v.dtype, device=v.device)),
+                torch.as_tensor(self.upper, dtype=v.dtype, device=v.device),
+            )
         return v.clamp(self.lower, self.upper)
 
     def project_tangent(self, z: Tensor, v: Tensor) -> Tensor:
         """Zero where a bound is active."""
-        return v * ((z > self.lower) & (z < self.upper))
+        return torch.minimum(z - self.lower, self.upper - z).sign_().mul_(v)
+
+    def parameter_gradients(self, v: Tensor, z: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+        """A bound that is active has the gradient of its entry."""
+        return grad * (z <= self.lower), grad * (z >= self.upper)
 
 
-@dataclass(frozen=True)
-class Orthant(ConvexSet):
+@dataclass(frozen=True, eq=False)
+class Orthant(Polyhedron):
     """z_i >= 0; its projection is relu."""
 
     def project(self, v: Tensor) -> Tensor:
@@ -55,32 +59,82 @@ class Orthant(ConvexSet):
 
     def project_tangent(self, z: Tensor, v: Tensor) -> Tensor:
         """Zero where z is zero."""
-        return v * (z > 0)
+        return z.sign().mul_(v)
+
+    def parameter_gradients(self, v: Tensor, z: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+        """It has none."""
+        return ()
 
 
-@dataclass(frozen=True)
-class Simplex(ConvexSet):
+def _without_mean(free: Tensor, v: Tensor) -> Tensor:
+    """``v`` where ``free`` is 1, less its mean there; zero elsewhere."""
+    kept = free * v
+    mean = kept.sum(-1, keepdim=True) / free.sum(-1, keepdim=True).clamp_min(1.0)
+    return torch.addcmul(kept, free, mean, value=-1)
+
+
+def _mean(free: Tensor, v: Tensor) -> Tensor:
+    """The mean of ``v`` where ``free`` is 1, shape ``(...)``."""
+    return (free * v).sum(-1) / free.sum(-1).clamp_min(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Simplex(Polyhedron):
     """z_i >= 0, sum z = radius.
 
-    Reference: Held, Wolfe and Crowder (1974); Duchi et al. (2008), ICML, for the sort-based projection.
+    Attributes:
+        radius: a positive number, or one for each sample, ``(...)``.
+
+    Reference: Held, Wolfe and Crowder (1974); Duchi et al. (2008), ICML.
     """
 
-    radius: float = 1.0
+    radius: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise ArgumentError(f"radius={self.radius}: expected a positive number.")
+        is_positive("radius", self.radius)
 
     def project(self, v: Tensor) -> Tensor:
-        """v minus the threshold that makes the positive parts sum to the radius, found by a sort."""
-        ordered = v.sort(dim=-1, descending=True).values
-        excess = ordered.cumsum(-1) - self.radius
-        rank = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
-        support = (ordered * rank > excess).sum(-1, keepdim=True).clamp_min(1)
-        threshold = excess.gather(-1, support - 1) / support
-        return (v - threshold).clamp_min(0.0)
+        """The positive part of v minus the threshold that makes it sum to the radius."""
+        return onto_simplex(v, column(self.radius))
 
     def project_tangent(self, z: Tensor, v: Tensor) -> Tensor:
         """Zero off the support, zero sum on it."""
-        support = (z > 0).to(v.dtype)
-        return support * (v - (support * v).sum(-1, keepdim=True) / support.sum(-1, keepdim=True).clamp_min(1.0))
+        return _without_mean(z.sign(), v)
+
+    def parameter_gradients(self, v: Tensor, z: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+        """A larger radius is shared equally by the support."""
+        return (_mean(z.sign(), grad),)
+
+
+@dataclass(frozen=True, eq=False)
+class CappedSimplex(Polyhedron):
+    """0 <= z_i <= 1, sum z = total: the top-k polytope for total = k, on which a projection is a soft top-k.
+
+    Attributes:
+        total: a positive number, at most dim, or one for each sample, ``(...)``.
+
+    Reference: Wang and Lu (2015), arXiv:1503.01002; Amos, Koltun and Kolter (2019), arXiv:1906.08707, for the polytope.
+    """
+
+    total: float | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        is_positive("total", self.total)
+
+    def project(self, v: Tensor) -> Tensor:
+        """v minus a threshold, clipped."""
+        if bool((torch.as_tensor(self.total) > v.shape[-1]).any()):
+            raise ArgumentError(f"total={self.total} of {v.shape[-1]} entries, each at most 1; expected total <= dim.")
+        return onto_capped_simplex(v, column(self.total))
+
+    def project_tangent(self, z: Tensor, v: Tensor) -> Tensor:
+        """Zero where z is 0 or 1, zero sum on the rest."""
+        return _without_mean((z * (1 - z)).sign_(), v)
+
+    def parameter_gradients(self, v: Tensor, z: Tensor, grad: Tensor) -> tuple[Tensor, ...]:
+        """A larger total is shared equally by the entries between 0 and 1; at a vertex the next one gets it."""
+        inside = (z * (1 - z)).sign_()
+        room = z < 1
+        following = torch.zeros_like(z).scatter_(-1, v.masked_fill(~room, -torch.inf).argmax(-1, keepdim=True), 1.0)
+        vertex = (inside.sum(-1, keepdim=True) == 0) & room.any(-1, keepdim=True)
+        return (_mean(torch.where(vertex, following, inside), grad),)

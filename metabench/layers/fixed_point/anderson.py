@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,12 +16,30 @@ __all__ = ["Anderson"]
 
 
 @dataclass
-class _History:
+class _Rows:
     images: Tensor  # (memory, ..., dim)
     directions: Tensor  # (memory, ..., dim), residuals of unit length
     scales: Tensor  # (memory, ..., 1), the residuals' lengths
     gram: Tensor  # (memory, memory, ..., 1), products of the directions
-    seen: int = 0  # iterates, those before the history included
+
+    @staticmethod
+    def like(z: Tensor, memory: int) -> _Rows:
+        rows, scales = (memory, *z.shape), (memory, *z.shape[:-1], 1)
+        return _Rows(z.new_empty(rows), z.new_empty(rows), z.new_empty(scales), z.new_empty((memory, *scales)))
+
+    def record(self, slot: int, n: int, fz: Tensor, residual: Tensor, scale: Tensor) -> None:
+        """Enters an iterate; ``n`` rows are in use."""
+        torch.div(residual, scale, out=self.directions[slot])
+        self.images[slot], self.scales[slot] = fz, scale
+        products = torch.linalg.vecdot(self.directions[:n], self.directions[slot])[..., None]
+        self.gram[slot, :n] = products
+        self.gram[:n, slot] = products
+
+
+@dataclass
+class _History:
+    rows: _Rows | None = None  # made when the first iterate is recorded
+    seen: int = 0  # iterates, those before the first recorded one included
     filled: int = 0
 
 
@@ -39,6 +59,8 @@ class Anderson(FixedPointSolver):
     Reference: Anderson (1965); Walker and Ni (2011), SIAM J. Numer. Anal. 49(4).
     """
 
+    check_every: ClassVar[int] = 2
+
     memory: int = 5
     delay: int = 0
     ridge: float | None = None
@@ -55,48 +77,41 @@ class Anderson(FixedPointSolver):
             raise ArgumentError(f"ridge={self.ridge}: expected a number >= 0, or None.")
 
     def init(self, z: Tensor) -> _History:
-        """Empty history for iterates like ``z``."""
-        rows = (self.memory, *z.shape)
-        scales = (self.memory, *z.shape[:-1], 1)
-        gram = (self.memory, *scales)
-        return _History(z.new_empty(rows), z.new_empty(rows), z.new_empty(scales), z.new_empty(gram))
+        """Empty history."""
+        return _History()
 
     def step(self, f: Map, z: Tensor, fz: Tensor, state: _History) -> tuple[Tensor, _History]:
         """Records (z, f(z)) and returns the mixed iterate."""
         state.seen += 1
         if state.seen <= self.delay - self.memory + 1:
             return fz, state
-        slot = state.filled % self.memory
+        rows = state.rows = state.rows or _Rows.like(z, self.memory)
         residual = fz - z
         scale = torch.linalg.vector_norm(residual, dim=-1, keepdim=True).clamp_min(torch.finfo(z.dtype).tiny)
-        torch.div(residual, scale, out=state.directions[slot])
-        state.images[slot], state.scales[slot] = fz, scale
-        state.filled += 1
+        slot, state.filled = state.filled % self.memory, state.filled + 1
         n = min(state.filled, self.memory)
-        products = torch.linalg.vecdot(state.directions[:n], state.directions[slot])[..., None]
-        state.gram[slot, :n] = products
-        state.gram[:n, slot] = products
+        rows.record(slot, n, fz, residual, scale)
         if n == 1 or state.seen <= self.delay:
             return (fz if self.mixing == 1.0 else torch.lerp(z, fz, self.mixing)), state
         ridge = 8 * torch.finfo(z.dtype).eps if self.ridge is None else self.ridge
-        matrix = state.gram[:n, :n, ..., 0].permute(*range(2, z.ndim + 1), 0, 1).contiguous()
+        matrix = rows.gram[:n, :n, ..., 0].permute(*range(2, z.ndim + 1), 0, 1).contiguous()
         matrix.diagonal(dim1=-2, dim2=-1).add_(ridge)
-        inverse = scale / state.scales[:n]
+        inverse = scale / rows.scales[:n]
         solved, _ = torch.linalg.solve_ex(matrix, inverse[..., 0].movedim(0, -1)[..., None])
         weights = solved.movedim(-2, 0) * inverse
         weights = weights / weights.sum(0)
-        images = state.images[:n]
+        images = rows.images[:n]
         if self.mixing < 1.0:
-            images = images - (1 - self.mixing) * state.scales[:n] * state.directions[:n]
+            images = images - (1 - self.mixing) * rows.scales[:n] * rows.directions[:n]
         mixed = torch.linalg.vecdot(weights, images, dim=0)
-        return torch.where(torch.isfinite(mixed), mixed, fz), state
+        if not math.isfinite(mixed.sum().item()):
+            mixed = torch.where(torch.isfinite(mixed), mixed, fz)
+        return mixed, state
 
     def select(self, state: _History, take: Take) -> _History:
         """The samples' histories."""
-        return replace(
-            state,
-            images=take(state.images),
-            directions=take(state.directions),
-            scales=take(state.scales),
-            gram=take(state.gram),
-        )
+        if state.rows is None:
+            return state
+        rows = state.rows
+        fewer = _Rows(take(rows.images), take(rows.directions), take(rows.scales), take(rows.gram))
+        return replace(state, rows=fewer)

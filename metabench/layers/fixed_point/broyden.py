@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +50,8 @@ class Broyden(FixedPointSolver):
 
     Reference: Broyden (1965), Math. Comp. 19; Kelley (1995), Iterative methods, chapter 7.
     """
+
+    check_every: ClassVar[int] = 2
 
     memory: int = 20
 

@@ -29,7 +29,9 @@ class _Image:
 
 
 @torch.no_grad()
-def iterate(mapping: Mapping, z: Tensor, solver: FixedPointSolver, stopping: Tolerance) -> tuple[Tensor, SolveRecord]:
+def iterate(
+    mapping: Mapping, z: Tensor, solver: FixedPointSolver, stopping: Tolerance, *, scale: Tensor | None = None
+) -> tuple[Tensor, SolveRecord]:
     """Solves z = f(z) for every sample by itself.
 
     A sample ends at the first check at which its residual meets the tolerance or is not finite; its answer is then
@@ -40,31 +42,26 @@ def iterate(mapping: Mapping, z: Tensor, solver: FixedPointSolver, stopping: Tol
         z: initial iterate, ``(..., dim)``.
         solver: proposes the iterates.
         stopping: per-sample tolerance, step limit, and how often to check.
+        scale: a size of the value, root-mean-square ``(...)``, that the relative tolerance refers to at least.
 
     Returns:
         The value ``(..., dim)`` and the per-sample record. A sample that became non-finite has the value of its last
         finite check, or the initial iterate.
     """
-    batch, f, state = Batch(z), _Image(mapping), solver.init(z)
+    batch = Batch(z, stopping, scale)
+    if z.numel() == 0:
+        return batch.result()
+    f, state, every = _Image(mapping), solver.init(z), stopping.check_every or solver.check_every
     for step in range(1, stopping.max_steps + 1):
-        if z.numel() == 0:
-            break
         f.calls += 1
         image, value = f.mapping(z)
-        check = step % stopping.check_every == 0 or step == stopping.max_steps
-        live = batch.check(image - z, value, stopping, f.calls, step) if check else -1
-        if live == 0 or step == stopping.max_steps:
+        last = step == stopping.max_steps
+        check = last or step % every == 0
+        if check and not batch.check(image - z, value, f.calls, step, last=last):
             break
         z, state = solver.step(f, z, image, state)
-        if check and z.ndim > 1 and z.shape[-2] > _FEW and 2 * live <= z.shape[-2]:
-            place = batch.places(live)
-
-            def take(t: Tensor, place: Tensor = place) -> Tensor:
-                index = place[(None,) * (t.ndim - place.ndim)]  # a solver's memory has axes before the samples'
-                return torch.take_along_dim(t, index, dim=-2)
-
-            fewer = f.mapping.narrow(take)
-            if fewer is not None:
-                f.mapping, z, state = fewer, take(z), solver.select(state, take)
-                batch.narrow(place)
+        kept = batch.surplus(_FEW) if check and f.mapping.narrows else None
+        if kept is not None:
+            take = batch.leave(kept)
+            f.mapping, z, state = f.mapping.narrow(take), take(z), solver.select(state, take)
     return batch.result()

@@ -21,9 +21,14 @@ class Mapping(ABC):
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The image of ``z`` and the value that goes with it, both of z's shape; often one tensor."""
 
+    @property
+    def narrows(self) -> bool:
+        """Whether the map can be narrowed; False if it may act on the whole batch only."""
+        return True
+
     @abstractmethod
-    def narrow(self, take: Take) -> Mapping | None:
-        """The same map for fewer samples; None if it acts on the whole batch only."""
+    def narrow(self, take: Take) -> Mapping:
+        """The same map for fewer samples."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Function(Mapping):
             )
         return fz, fz
 
-    def narrow(self, take: Take) -> Function | None:
+    @property
+    def narrows(self) -> bool:
+        """Not if ``f`` may close over per-sample tensors."""
+        return self.inputs is not None
+
+    def narrow(self, take: Take) -> Function:
         """Takes the samples' inputs."""
-        return None if self.inputs is None else Function(self.f, [take(x) for x in self.inputs])
+        return Function(self.f, [take(x) for x in self.inputs or ()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class Picard(FixedPointSolver):
     Attributes:
         damping: step towards the image, in (0, 1]; 1 is plain iteration.
     """
+
+    check_every: ClassVar[int] = 3
 
     damping: float = 1.0
 

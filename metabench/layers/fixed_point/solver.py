@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -15,7 +15,14 @@ Take = Callable[[Tensor], Tensor]
 
 
 class FixedPointSolver(ABC):
-    """Proposes iterates for z = f(z). Holds settings only; everything that changes is in its state."""
+    """Proposes iterates for z = f(z). Holds settings only; everything that changes is in its state.
+
+    Attributes:
+        check_every: steps from one check of convergence to the next where the user leaves it open: fewer checks for
+            cheaper steps.
+    """
+
+    check_every: ClassVar[int] = 1
 
     @abstractmethod
     def init(self, z: Tensor) -> Any:

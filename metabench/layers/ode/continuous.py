@@ -14,7 +14,7 @@ from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.ode.adjoint import ODEAdjoint
 from metabench.layers.ode.captured import captured_parameters
 from metabench.layers.ode.solver import ODESolver, VectorField
-from metabench.layers.record import Policy, SolveRecord, apply_policy
+from metabench.layers.record import Policy, SolveRecord, SolveStatus, apply_policy
 from metabench.layers.transforms import under_transform
 
 __all__ = ["ContinuousAdjoint"]
@@ -109,10 +109,13 @@ class ContinuousAdjoint(ODEAdjoint):
         record.nfe = record.nfe + 1
         if not z0.requires_grad and not parameters:
             return path, record
-        states, backward_solver = [state.detach() for state in path], self.solver or solver
+        # 0 times NaN is NaN, and would reach the parameters that samples share.
+        bad = (record.status == SolveStatus.DIVERGED.code)[..., None]
+        states, backward_solver = [state.detach().masked_fill(bad, 0.0) for state in path], self.solver or solver
         dim = z0.shape[-1]
 
         def solve(grad: Tensor) -> tuple[Tensor, ...]:
+            grad = grad.masked_fill(bad, 0.0)
             field, a, records = _ReverseField(f, parameters), grad[-1], []
             for i in range(len(times) - 1, 0, -1):
                 back, part = backward_solver.integrate(
@@ -123,7 +126,7 @@ class ContinuousAdjoint(ODEAdjoint):
             record.backward = _joined(records)
             return apply_policy(a, record.backward, self.policy, "continuous ODE adjoint"), *field.gradients
 
-        value: Any = _Attach.apply(torch.stack(states), solve, z0, *parameters)
+        value: Any = _Attach.apply(torch.stack(path).detach(), solve, z0, *parameters)
         return list(value.unbind(0)), record
 
 

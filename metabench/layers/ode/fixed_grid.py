@@ -56,11 +56,11 @@ def _freeze_non_finite(
     alive, taken, frozen, path = torch.isfinite(z).all(-1, keepdim=True), torch.zeros_like(z[..., :1]), z, [z]
     z = torch.where(alive, z, 0.0)
     for t, h, is_output in _grid(times, steps):
-        new = run(explicit_step, f, tableau, t, z, h * alive).z
+        new = run(explicit_step, f, tableau, t, z, h * alive.to(z.dtype)).z
         failed = alive & ~torch.isfinite(new).all(-1, keepdim=True)
         if bool(failed.any()):
             frozen, alive = torch.where(failed, z, frozen), alive & ~failed
-            new = run(explicit_step, f, tableau, t, torch.where(alive, z, 0.0), h * alive).z
+            new = run(explicit_step, f, tableau, t, torch.where(alive, z, 0.0), h * alive.to(z.dtype)).z
         z = torch.where(alive, new, 0.0)
         taken += alive
         if is_output:
