@@ -11,7 +11,7 @@ PEERS := .venv-peers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl clean
+	bench-metarl study-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -84,8 +84,12 @@ bench-layers: install-peers ## compare the layers with their peers, and write th
 	$(PEERS)/bin/python tests/benchmarks/layers.py --page
 	$(PEERS)/bin/python tests/benchmarks/layers_figure.py
 
-bench-metarl: install-test ## time the meta-RL environments beside gymnasium's vector of single ones
-	$(BIN)/python tests/benchmarks/envs.py
+study-metarl: install ## train the meta-RL agents on the environments with known optima, three seeds each
+	tests/studies/metarl $(BIN)/metabench
+
+bench-metarl: install-test ## time the meta-RL environments, beside gymnasium's vector of single ones, and the agents
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/envs.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/metarl.py
 
 # The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
 SEARCH_PEERS := .venv-search-peers

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metabench.analysis.report import build_report as report
     from metabench.datasets import load_task
     from metabench.envs import make_environment
+    from metabench.metarl.explore import explore
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "build",
     "errors",
+    "explore",
     "load_space",
     "load_task",
     "make_environment",
@@ -45,6 +47,7 @@ _LAZY = {
     "Result": "metabench.tables.result:Result",
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
+    "explore": "metabench.metarl.explore:explore",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
     "make_environment": "metabench.envs:make_environment",

@@ -3,10 +3,12 @@
 __all__ = [
     "ArchitectureError",
     "ArgumentError",
+    "CheckpointError",
     "ConformanceError",
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
+    "DivergedError",
     "MetabenchError",
     "MissingResultError",
     "OptionalDependencyError",
@@ -69,6 +71,14 @@ class RunFolderError(MetabenchError):
 
 class SearcherError(MetabenchError, RuntimeError):
     """A searcher broke the rules of ``ask`` and ``tell``."""
+
+
+class CheckpointError(MetabenchError):
+    """A checkpoint is damaged, or belongs to another agent, environment or plan."""
+
+
+class DivergedError(MetabenchError, ArithmeticError):
+    """A training became non-finite; the message says where, and what its last good checkpoint is."""
 
 
 class SolverError(MetabenchError, ArithmeticError):

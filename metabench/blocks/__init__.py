@@ -20,6 +20,7 @@ BLOCKS = Registry(
         "mlp.ode-antisymmetric": "metabench.blocks.structured:MLPAntisymmetricODE",
         "qp.box": "metabench.blocks.programs:QPBox",
         "qp.simplex": "metabench.blocks.programs:QPSimplex",
+        "gru": "metabench.blocks.recurrent:GRU",
     },
     "metabench.blocks",
 )

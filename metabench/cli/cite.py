@@ -19,7 +19,7 @@ __all__ = ["Options", "find_citation", "run"]
 
 @dataclass(frozen=True)
 class Options:
-    """Print what to cite for spaces, tasks, blocks and searchers; a SPACE/TASK stands for both."""
+    """Print what to cite for spaces, tasks, blocks, searchers and agents; a SPACE/TASK stands for both."""
 
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], optional("NAME...")] = ()
     """Names, as metabench list shows them."""
@@ -30,7 +30,7 @@ class Options:
 def run(options: Options) -> None:
     """Prints each citation once, with the names it stands for."""
     if not options.names:
-        raise ArgumentError("name what you used: a space, task, block or searcher. See 'metabench list'.")
+        raise ArgumentError("name what you used: a space, task, block, searcher or agent. See 'metabench list'.")
     entries = [entry for name in options.names for entry in _entries(name)]
     if options.json:
         print_json({"citations": entries})
@@ -53,6 +53,7 @@ def _entries(name: str) -> list[dict[str, str]]:
     """
     from metabench import content
     from metabench.blocks import BLOCKS
+    from metabench.metarl import AGENTS
     from metabench.searchers import SEARCHERS
 
     spaces, tasks = content.identifiers("search_spaces"), content.identifiers("tasks")
@@ -71,12 +72,12 @@ def _entries(name: str) -> list[dict[str, str]]:
         from metabench.datasets import load_task
 
         return [_entry("task", name, load_task(name).citation)]
-    for kind, registry in (("block", BLOCKS), ("searcher", SEARCHERS)):
+    for kind, registry in (("block", BLOCKS), ("searcher", SEARCHERS), ("agent", AGENTS)):
         if name in registry:
             return [_entry(kind, name, find_citation(registry.get(name)))]
-    known = (*spaces, *tasks, *BLOCKS.names(), *SEARCHERS.names())
+    known = (*spaces, *tasks, *BLOCKS.names(), *SEARCHERS.names(), *AGENTS.names())
     raise UnknownNameError(
-        f"unknown name {name!r}.{did_you_mean(name, known)} Expected a space, task, block or searcher; "
+        f"unknown name {name!r}.{did_you_mean(name, known)} Expected a space, task, block, searcher or agent; "
         "see 'metabench list'."
     )
 

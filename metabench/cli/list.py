@@ -19,9 +19,9 @@ __all__ = ["KINDS", "Options", "run"]
 
 @dataclass(frozen=True)
 class Options:
-    """Show the spaces, tasks, blocks and searchers there are."""
+    """Show the spaces, tasks, blocks, searchers and agents there are."""
 
-    kind: Annotated[tyro.conf.Positional[str], optional("[spaces|tasks|blocks|searchers]")] = "all"
+    kind: Annotated[tyro.conf.Positional[str], optional("[spaces|tasks|blocks|searchers|agents]")] = "all"
     """One kind, with a line about each entry; an overview if left out."""
     json: bool = False
     """Print one JSON document."""
@@ -41,7 +41,7 @@ def run(options: Options) -> None:
     for number, (kind, entries) in enumerate(found.items()):
         if number:
             print()
-        if kind in ("blocks", "searchers") and not detail:
+        if kind in ("blocks", "searchers", "agents") and not detail:
             print(f"{kind}\n\n{_paragraph([entry['name'] for entry in entries])}")
         else:
             _print_entries(kind, entries)
@@ -135,6 +135,12 @@ def _searchers(detail: bool) -> list[dict[str, Any]]:
     return _registered(SEARCHERS, detail)
 
 
+def _agents(detail: bool) -> list[dict[str, Any]]:
+    from metabench.metarl import AGENTS
+
+    return _registered(AGENTS, detail)
+
+
 def _registered(registry: Any, detail: bool) -> list[dict[str, Any]]:
     """Names alone are read without importing the components (and so without torch)."""
     if not detail:
@@ -163,6 +169,7 @@ KINDS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "tasks": _tasks,
     "blocks": _blocks,
     "searchers": _searchers,
+    "agents": _agents,
 }
 """Kind -> a function of "in detail?" that gives its entries."""
 

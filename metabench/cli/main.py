@@ -14,13 +14,14 @@ from metabench.registry import did_you_mean
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "list": "show the spaces, tasks, blocks and searchers there are",
+    "list": "show the spaces, tasks, blocks, searchers and agents there are",
     "query": "look up what an architecture scored, or the best ones",
     "search": "run architecture searches on a benchmark and compare them",
     "report": "make a page, figures or JSON of what search runs show",
+    "explore": "train a meta-RL agent on an environment whose optimum is known",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
-    "cite": "print what to cite for a space, task, block or searcher",
+    "cite": "print what to cite for a space, task, block, searcher or agent",
 }
 """Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
 
@@ -28,6 +29,7 @@ _EXAMPLES = (
     "metabench list",
     "metabench query cells2-v1/mnist1d-v1 --best 5",
     "metabench search random regularized-evolution --on cells2-v1/mnist1d-v1 --trials 100 --seeds 10",
+    "metabench explore varibad --env grid-navigation-v0 --seeds 3",
 )
 
 _EXIT_MISTAKE = 2

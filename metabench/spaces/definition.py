@@ -23,6 +23,8 @@ class SpaceDefinition:
         stages: blocks in a row.
         blocks: names in the block registry; ``skip`` first.
         width: state dimension of every stage.
+        kind: what its architectures are: ``"classifier"``, a network of the stages in a row, or ``"agent"``, the parts
+            of a meta-RL agent.
         tags: words to find it by.
         history: what each version changed.
         citation: how to cite it.
@@ -33,6 +35,7 @@ class SpaceDefinition:
     stages: int
     blocks: tuple[str, ...]
     width: int
+    kind: str = "classifier"
     tags: tuple[str, ...] = ()
     history: dict[str, str] = field(default_factory=dict)
     citation: str = ""
@@ -44,6 +47,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "stages": (int, "a whole number from 1 to 6"),
     "blocks": (list, "a list of block names"),
     "width": (int, "a whole number from 1 to 4096"),
+    "kind": (str, "'classifier' or 'agent'"),
     "tags": (list, "a list of strings"),
     "history": (dict, "a table from version to text"),
     "citation": (str, "a string"),
@@ -90,6 +94,8 @@ def read_space_definition(name: str) -> SpaceDefinition:
         raise bad("stages", f"is {data['stages']}; expected 1 to 6.")
     if not 1 <= data["width"] <= 4096:
         raise bad("width", f"is {data['width']}; expected 1 to 4096.")
+    if data.get("kind", "classifier") not in ("classifier", "agent"):
+        raise bad("kind", f"is {data['kind']!r}; expected 'classifier' or 'agent'.")
     blocks = data["blocks"]
     for block in blocks:
         if not isinstance(block, str) or block not in BLOCKS:

@@ -35,6 +35,7 @@ class Space:
         self.blocks = definition.blocks
         self.stages = definition.stages
         self.width = definition.width
+        self.kind = definition.kind
         self.size = len(self.blocks) ** self.stages
         self._digit = {name: i for i, name in enumerate(self.blocks)}
         self._weights = len(self.blocks) ** np.arange(self.stages - 1, -1, -1)

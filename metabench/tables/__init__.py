@@ -50,6 +50,9 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         raise ArgumentError(f"{name!r} is not SPACE/TASK; expected for example 'cells2-v1/mnist1d-v1'.")
     space, task = load_space(first), load_task(second)
     if kind == "live":
+        from metabench.tables.units import check_trainable
+
+        check_trainable(space)
         return Benchmark(space, task, kind, LiveSource(space, task), {"kind": "live"})
     if kind == "surrogate":
         raise TableError(f"space {space.id!r} has no fitted surrogate in this version; use kind='table' or 'live'.")

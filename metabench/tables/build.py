@@ -18,7 +18,7 @@ from metabench.tables.cluster import dask_client
 from metabench.tables.groups import training_groups
 from metabench.tables.pack import pack_rows
 from metabench.tables.shards import lock_table, read_shards, table_home, write_shard
-from metabench.tables.units import Unit, row_key, run_unit
+from metabench.tables.units import Unit, check_trainable, row_key, run_unit
 
 __all__ = ["BuildReport", "build_table", "pack_table"]
 
@@ -141,6 +141,7 @@ def build_table(
     if (seeds is not None and seeds < 1) or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
+    check_trainable(definition)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     home = table_home(definition.id, out)
     names = tuple(task.id for task in chosen)

@@ -16,10 +16,12 @@ import numpy as np
 
 from metabench.blocks import BLOCKS
 from metabench.datasets import Task
+from metabench.errors import ArgumentError
+from metabench.spaces import Space
 from metabench.spaces.architecture import Architecture
 from metabench.tables.shards import Shard
 
-__all__ = ["Unit", "protocol_hash", "row_key", "run_unit"]
+__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit"]
 
 TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
@@ -47,6 +49,19 @@ def protocol_hash(architecture: Architecture, task: Task, width: int) -> str:
         sort_keys=True,
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_trainable(space: Space) -> None:
+    """Refuses a space whose architectures are not classifiers.
+
+    Raises:
+        ArgumentError: saying how its architectures are trained instead.
+    """
+    if space.kind != "classifier":
+        raise ArgumentError(
+            f"space {space.id!r} is of agents, which are not trained by this command; try one of its architectures with "
+            "'metabench explore AGENT --env TASK --set memory_cell=... policy_body=...'."
+        )
 
 
 def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> str:

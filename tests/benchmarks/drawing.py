@@ -24,6 +24,7 @@ _EQUILIBRIA: dict[str, Style] = {
     "Picard + Implicit": (_BLUE, "o", "-"),
     "Anderson + Implicit": (_BLUE, "s", "-"),
     "Broyden + Implicit": (_BLUE, "^", "-"),
+    "Chord + Implicit": (_BLUE, "v", "-"),
     "Anderson + ImplicitDense": (_GREEN, "s", "-"),
     "Newton + ImplicitDense": (_GREEN, "D", "-"),
     "Picard + Unrolled": (_ORANGE, "o", "-"),

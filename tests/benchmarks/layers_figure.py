@@ -25,7 +25,7 @@ from torch import Tensor
 from metabench.errors import MetabenchError
 from metabench.layers import ode_solve
 from metabench.layers.adjoint import all_adjoints
-from metabench.layers.fixed_point import all_solvers
+from metabench.layers.fixed_point import all_solvers, batch_solvers
 from metabench.layers.ode import Backprop, Bosh3, Checkpointed, ContinuousAdjoint, Dopri5, RungeKutta4, Tsit5
 from metabench.layers.stopping import Tolerance
 
@@ -40,7 +40,7 @@ Point = dict[str, Any]
 def equilibrium_settings(f: Callable[..., Tensor], case: Case) -> Iterator[Setting]:
     """Every solver with every adjoint at every tolerance, and torchdeq's exact gradient."""
     W, U, b, x = case.leaves
-    for solver in all_solvers:
+    for solver in (*all_solvers, *batch_solvers):
         for adjoint in all_adjoints:
             for rtol in TOLERANCES:
                 stopping = Tolerance(atol=0.0, rtol=rtol, max_steps=300)
@@ -120,8 +120,10 @@ def points(case: Case, settings: Iterator[Setting], repeats: int, say: Callable[
         value_error, gradient_error = case.errors(value, gradients)
         times = max(1, min(repeats, int(_PATIENCE / spent)))
         took = [clock(lambda solve=solve: case.run(solve)) for _ in range(times)]
-        evaluations = sum(n for (kind, _), n in events.items() if kind in ("evaluation", "recorded"))
-        products = sum(n for (kind, _), n in events.items() if kind in ("vjp", "vjp-all"))
+        whole = case.value.shape[0]  # what evaluates more samples than the batch has, as Chord once does, counts more
+        weights = {(kind, rows): n * max(1.0, rows / whole) for (kind, rows), n in events.items()}
+        evaluations = sum(n for (kind, _), n in weights.items() if kind in ("evaluation", "recorded"))
+        products = sum(n for (kind, _), n in weights.items() if kind in ("vjp", "vjp-all"))
         products += sum(n for (kind, _), n in events.items() if kind == "jacobian") * case.value.shape[-1]
         found.append(
             {

@@ -19,7 +19,7 @@ def test_overview_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_overview_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["spaces", "tasks", "blocks", "searchers"]
+    assert list(document) == ["spaces", "tasks", "blocks", "searchers", "agents"]
     assert [entry["name"] for entry in document["blocks"]] == list(BLOCKS.names())
 
 

@@ -60,7 +60,8 @@ class Batch:
         error = torch.linalg.vector_norm(difference, dim=-1)
         size = torch.linalg.vector_norm(value, dim=-1)
         reference = size if self._scale is None else torch.maximum(size, self._scale)
-        done = (error <= reference * self._rtol + self._atol).logical_and_(self._live)
+        limit = reference * self._rtol
+        done = (error <= (limit + self._atol if self._atol else limit)).logical_and_(self._live)
         if not math.isfinite(error.sum().item()):
             lost = self._live & ~torch.isfinite(error)
             done &= ~lost  # an infinite value would have an infinite tolerance
@@ -77,8 +78,8 @@ class Batch:
         self, who: Tensor, value: Tensor, status: SolveStatus, nfe: int, steps: int, error: Tensor, size: Tensor
     ) -> None:
         """Writes down the answers of the samples ``who`` and takes them from the live ones."""
-        places = who.reshape(-1).nonzero().squeeze(1)
-        count = len(places)
+        places = (who if who.ndim == 1 else who.reshape(-1)).nonzero()
+        count = places.shape[0]
         if count == 0:
             return
         relative = error / size.clamp_min(self._tiny)
@@ -90,6 +91,7 @@ class Batch:
         else:
             if self._answer is None:
                 self._answer = torch.empty(self._shape, dtype=value.dtype, device=value.device)
+            places = places.squeeze(1)
             rows = places if self._rows is None else self._rows[places]
             dim = self._shape[-1]
             self._answer.view(-1, dim).index_copy_(0, rows, value.reshape(-1, dim).index_select(0, places))

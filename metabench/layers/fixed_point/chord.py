@@ -75,7 +75,7 @@ class Chord(FixedPointSolver):
             move = torch.addcmul(move, following, torch.linalg.vecdot(dual, move)[..., None])
         if state.duals:
             rest = 1 - torch.linalg.vecdot(state.duals[-1], move)[..., None]
-            move = move / torch.where(rest.abs() > torch.finfo(z.dtype).eps, rest, torch.ones_like(rest))
+            move = move / torch.where(rest.abs() > torch.finfo(z.dtype).eps, rest, 1.0)
         squared = torch.linalg.vecdot(move, move)[..., None]
         if not math.isfinite(squared.sum().item()):
             move = torch.where(torch.isfinite(squared), move, residual)

@@ -1,0 +1,90 @@
+"""The evidence lower bound of whole trajectories, at every point in time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from metabench.metarl.actions import ActionKind
+from metabench.metarl.decoder import Decoder
+from metabench.metarl.encoder import Belief, Encoder
+from metabench.metarl.problem import Trajectories
+
+__all__ = ["Elbo", "elbo_loss", "kl_chain", "kl_normal"]
+
+
+class Elbo(NamedTuple):
+    """Parts of the loss, each a mean over trajectories of a sum over time; ``loss`` is what is minimised."""
+
+    loss: Tensor
+    reward: Tensor
+    state: Tensor
+    kl: Tensor
+
+
+def kl_normal(q: Belief, p: Belief) -> Tensor:
+    """KL(q || p) in nats between diagonal normals, ``(...)``.
+
+    Sum over latents of (log var_p - log var_q + (var_q + (mean_q - mean_p)^2) / var_p - 1) / 2.
+    """
+    gap = q.log_variance - p.log_variance
+    terms = gap.exp() + (q.mean - p.mean).square() * (-p.log_variance).exp() - gap - 1
+    return 0.5 * terms.sum(-1)
+
+
+def kl_chain(beliefs: Belief) -> Tensor:
+    """KL of each belief to the one before, of the first to N(0, I): ``(steps + 1, batch)``. Gradients go into both."""
+    before = Belief(*(torch.cat([torch.zeros_like(part[:1]), part[:-1]]) for part in beliefs))
+    return kl_normal(beliefs, before)
+
+
+def elbo_loss(
+    encoder: Encoder,
+    reward_decoder: Decoder,
+    state_decoder: Decoder | None,
+    trajectories: Trajectories,
+    actions: ActionKind,
+    *,
+    kl_weight: float,
+    generator: torch.Generator,
+    terms: int | None = None,
+    decoded: int | None = None,
+) -> Elbo:
+    """Sums, over every time t from 0 to the trial's end, the negative bound of the whole trajectory given q_t.
+
+    One sample of q_t decodes all steps, past and future. Both sums can be subsampled without bias: ``terms`` of the
+    times, drawn without replacement and weighted up, and ``decoded`` of the steps, the same ones for all times. The KL
+    terms are cheap and never left out.
+
+    Args:
+        encoder: gives all q_t.
+        reward_decoder: scores rewards.
+        state_decoder: scores next states, if dynamics differ between tasks.
+        trajectories: whole trials ``(steps, batch, ...)``.
+        actions: how actions are encoded.
+        kl_weight: of the KL terms.
+        generator: of the samples.
+        terms: times t with a reconstruction term; all if None.
+        decoded: steps that are decoded; all if None.
+
+    Reference:
+        Zintgraf et al. (2020), VariBAD, arXiv:1910.08348, equations 6 to 9.
+    """
+    beliefs = encoder.unroll(actions.encode(trajectories.action), trajectories.next_obs, trajectories.reward)
+    kl = kl_chain(beliefs).sum(0).mean()
+    steps = len(trajectories.reward)
+    chosen, weight = beliefs, 1.0
+    if terms is not None and terms < steps + 1:
+        times = torch.randperm(steps + 1, generator=generator)[:terms]
+        chosen, weight = Belief(*(part[times] for part in beliefs)), (steps + 1) / terms
+    if decoded is not None and decoded < steps:
+        places = torch.randperm(steps, generator=generator)[:decoded]
+        trajectories, weight = Trajectories(*(part[places] for part in trajectories)), weight * steps / decoded
+    latent = chosen.draw(generator)
+    reward = weight * reward_decoder.of_trajectories(latent, trajectories).sum(0).mean()
+    state = torch.zeros_like(reward)
+    if state_decoder is not None:
+        state = weight * state_decoder.of_trajectories(latent, trajectories).sum(0).mean()
+    return Elbo(reward + state + kl_weight * kl, reward, state, kl)

@@ -1,0 +1,54 @@
+"""Where to start from on each environment. Where the papers are silent, the choice is ours; so are wider batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metabench.metarl.settings import Settings
+
+__all__ = ["PRESETS", "preset"]
+
+_GRID: dict[str, Any] = {"reward_decoder": "cell", "eval_copies": 1024}
+_ROOMS: dict[str, Any] = {
+    "copies": 256, "eval_copies": 960, "reward_decoder": "cell-value", "policy_layers": (64,), "latent": 10,
+    "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64),
+    "state_bonus": 10.0, "reward_bonus": 1.0,
+}  # fmt: skip
+_TREASURE: dict[str, Any] = {
+    "train_split": "train", "eval_split": "held-out", "copies": 128, "policy_layers": (64,), "latent": 10,
+    "memory_width": 128, "decoder_layers": (64, 64), "discount": 0.98, "state_bonus": 1.0, "reward_bonus": 1.0,
+    "elbo_terms": 25, "elbo_decoded": 50, "buffer": 50_000,
+}  # fmt: skip
+_SPARSE: dict[str, Any] = {
+    "train_split": "train", "eval_split": "held-out", "copies": 64, "policy_layers": (128, 128), "memory_width": 128,
+    "decoder_layers": (64, 32), "discount": 0.99, "state_bonus": 0.01, "reward_bonus": 0.1,
+    "elbo_terms": 25, "elbo_decoded": 100, "buffer": 20_000,
+}  # fmt: skip
+_BANDIT: dict[str, Any] = {
+    "train_split": "train", "eval_split": "held-out", "eval_copies": 20_000, "evaluations": 20, "copies": 512,
+    "reward_decoder": "action", "discount": 0.99, "policy_layers": (64,), "latent": 10, "clip": 0.1,
+}  # fmt: skip
+_TABULAR: dict[str, Any] = {
+    "train_split": "train", "eval_split": "held-out", "copies": 64, "discount": 0.99, "policy_layers": (64,),
+    "latent": 32, "memory_width": 128, "reward_depends_on": ("state", "action"), "decode_states": True,
+    "elbo_terms": 25, "buffer": 20_000,
+}  # fmt: skip
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "grid-navigation-v0": _GRID,
+    "room-navigation-v0": _ROOMS,
+    "treasure-hunt-v0": _TREASURE,
+    "sparse-point-v0": _SPARSE,
+    "bandit-v0": _BANDIT,
+    "tabular-mdp-v0": _TABULAR,
+    "mdp-playground-v0": _TABULAR,
+}
+"""Environment -> what differs from the defaults. Where the papers are silent the choice is ours."""
+
+_FOR_RL2: dict[str, Any] = {"memory_width": 128, "copies": 64, "clip": 0.1}
+
+
+def preset(agent: str, env: str) -> Settings:
+    """The settings to start from: of an environment, whatever its parameters; the defaults for others."""
+    own = PRESETS.get(env.partition(":")[0], {})
+    return Settings().changed({**(_FOR_RL2 if agent == "rl2" else {}), **own})
