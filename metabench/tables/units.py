@@ -59,7 +59,7 @@ def check_trainable(space: Space) -> None:
     """
     if space.kind != "classifier":
         raise ArgumentError(
-            f"space {space.id!r} is of agents, which are not trained by this command; try one of its architectures with "
+            f"space {space.id!r} is of agents, which this command does not train; try one of its architectures with "
             "'metabench explore AGENT --env TASK --set memory_cell=... policy_body=...'."
         )
 
