@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metabench import errors
+    from metabench import errors, learned
     from metabench.datasets import load_task
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
@@ -28,6 +28,7 @@ __all__ = [
     "__version__",
     "build",
     "errors",
+    "learned",
     "load_space",
     "load_task",
     "open",
@@ -41,6 +42,7 @@ _LAZY = {
     "Result": "metabench.tables.result:Result",
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
+    "learned": "metabench.learned",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
     "open": "metabench.tables:open_benchmark",

@@ -25,9 +25,15 @@ def folder(kind: Kind) -> Path:
     return _PACKAGE / "_content" / kind
 
 
-def identifiers(kind: Kind) -> tuple[str, ...]:
-    """The ids of all definitions of one kind, sorted."""
-    return tuple(sorted(path.stem for path in folder(kind).glob("*.toml")))
+def identifiers(kind: Kind, *, of: str | None = None) -> tuple[str, ...]:
+    """The ids of all definitions of one kind, sorted.
+
+    Args:
+        kind: the folder.
+        of: only tasks whose ``kind`` key says so, ``dataset`` (also where there is no such key) or ``environment``.
+    """
+    paths = sorted(folder(kind).glob("*.toml"))
+    return tuple(path.stem for path in paths if of is None or read_toml(path).get("kind", "dataset") == of)
 
 
 def is_path(name: str) -> bool:

@@ -6,6 +6,7 @@ __all__ = [
     "ContentError",
     "DefinitionError",
     "DifferentiationError",
+    "GradientError",
     "MetabenchError",
     "MissingResultError",
     "OptionalDependencyError",
@@ -66,6 +67,10 @@ class SolverError(MetabenchError, ArithmeticError):
 
 class DifferentiationError(MetabenchError, RuntimeError):
     """A derivative was asked for that the layer does not give; it raises rather than be wrong."""
+
+
+class GradientError(MetabenchError, ArithmeticError):
+    """A gradient that an optimizer was given is not finite and the setting is to raise."""
 
 
 class OptionalDependencyError(MetabenchError, ImportError):

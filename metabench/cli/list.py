@@ -90,7 +90,7 @@ def _tasks(detail: bool) -> list[dict[str, Any]]:
     from metabench import content
     from metabench.datasets import load_task
 
-    tasks = [load_task(identifier) for identifier in content.identifiers("tasks")]
+    tasks = [load_task(identifier) for identifier in content.identifiers("tasks", of="dataset")]
     return [
         {
             "name": task.id,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from metabench.content import key_line, locate, read_toml
-from metabench.errors import DefinitionError
+from metabench.content import identifiers, key_line, locate, read_toml
+from metabench.errors import ArgumentError, DefinitionError
 from metabench.registry import Registry, did_you_mean
 from metabench.spaces.definition import check_keys
 
@@ -84,6 +84,7 @@ class Task:
 
 _TYPES: dict[str, tuple[type, str]] = {
     "id": (str, "a string"),
+    "kind": (str, "'dataset'"),
     "description": (str, "a string"),
     "dataset": (str, "the name of a data set"),
     "parameters": (dict, "a table"),
@@ -110,10 +111,14 @@ def load_task(name: str) -> Task:
 
     Raises:
         ContentError: if there is no such task.
+        ArgumentError: if it is an environment.
         DefinitionError: naming file, line and key.
     """
     path = locate("tasks", name)
     data = read_toml(path)
+    if data.get("kind", "dataset") != "dataset":
+        known = ", ".join(identifiers("tasks", of="dataset"))
+        raise ArgumentError(f"task {name!r} is an {data['kind']}, not a data set. Data sets: {known}.")
     check_keys(path, data, _TYPES, ("id", "description", "dataset", "splits", "metric", "protocol"))
     raw = data["protocol"]
     check_keys(path, raw, _PROTOCOL, ("epochs", "batch_size", "learning_rate", "checkpoints"))
@@ -141,4 +146,5 @@ def load_task(name: str) -> Task:
     protocol = Protocol(
         **{**raw, "checkpoints": tuple(points), "learning_rate": {k: float(v) for k, v in rates.items()}}
     )
+    data.pop("kind", None)
     return Task(**{**data, "parameters": data.get("parameters", {}), "protocol": protocol})

@@ -149,7 +149,7 @@ def build_table(
 
     Args:
         space: id, or path of the user's own definition.
-        tasks: ids or paths; all shipped tasks if left out.
+        tasks: ids or paths; all shipped data sets if left out.
         seeds: replicates 0 to ``seeds`` - 1.
         workers: local single-threaded processes; one a core by default.
         scheduler: address of a Dask scheduler (``tcp://host:8786``) to use instead.
@@ -164,7 +164,7 @@ def build_table(
     if seeds < 1 or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
-    chosen = [load_task(name) for name in (tasks or identifiers("tasks"))]
+    chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     home = table_home(definition.id, out)
     units, missing = _units(definition, chosen, seeds, home)
     planned = len(definition.canonical_codes) * len(chosen) * seeds

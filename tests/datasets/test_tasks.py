@@ -11,7 +11,7 @@ from metabench.datasets import checksum, load_splits, load_task
 from metabench.errors import ContentError, DefinitionError
 
 
-@pytest.mark.parametrize("name", identifiers("tasks"))
+@pytest.mark.parametrize("name", identifiers("tasks", of="dataset"))
 def test_shipped_arrays_are_those_that_were_published(name: str) -> None:
     task = load_task(name)
     splits = load_splits(task)
@@ -41,7 +41,7 @@ def test_another_generator_is_noticed(tmp_path: Path) -> None:
         load_splits(load_task(str(path)))
 
 
-@pytest.mark.parametrize("name", identifiers("tasks"))
+@pytest.mark.parametrize("name", identifiers("tasks", of="dataset"))
 def test_shipped_splits_are_balanced_and_long_enough(name: str) -> None:
     task = load_task(name)
     splits, protocol = load_splits(task), task.protocol
