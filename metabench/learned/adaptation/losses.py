@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from metabench.errors import ArgumentError, DifferentiationError
 from metabench.learned.optimizers.rule import Parameters
+from metabench.problems import bind
 
-__all__ = ["Batching", "BatchedLoss", "Criterion"]
+__all__ = ["BatchedLoss", "Batching", "Criterion"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class BatchedLoss:
         return torch.stack([self._one(row, x[i]) for i, row in enumerate(rows)])
 
     def _one(self, parameters: Parameters, x: Tensor) -> Tensor:
-        result: Any = functional_call(self.module, parameters, (x,))
+        result: Any = bind(self.module, parameters)(x)
         return result[0] if isinstance(result, tuple) else result  # networks of ours also return records of solves
 
     def stacked(self, parameters: Parameters, problems: int) -> Parameters:

@@ -88,7 +88,7 @@ def descend(
             total = loss({**parameters, **dict(zip(names, moving, strict=True))}, x, y).sum()
             slopes = torch.autograd.grad(total, moving, create_graph=second_order)
         moved = {
-            name: value - (rates if isinstance(rates, float) else rates[name]) * slope
+            name: value - (rates[name] if isinstance(rates, dict) else rates) * slope
             for name, value, slope in zip(names, moving, slopes, strict=True)
         }
         parameters = {**parameters, **moved}

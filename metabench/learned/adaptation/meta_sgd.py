@@ -20,7 +20,7 @@ RATE = "rate:"
 
 @dataclass(frozen=True)
 class MetaSGD(MetaLearner):
-    """theta - rate * gradient, entry by entry; both theta and rate are meta-learned. ``step_size`` is where rates start.
+    """theta - rate * gradient, entry by entry; both are meta-learned. ``step_size`` is where rates start.
 
     Reference: Li, Zhou, Chen and Li (2017), arXiv:1707.09835.
     """
