@@ -9,7 +9,7 @@ SETUP := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test search test lint types unit wheel wheel-check table clean
+.PHONY: help install install-test search test lint types unit wheel wheel-check table bench-meta clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ wheel-check: install-test ## build the wheel and use it from an empty environmen
 
 table: install ## train what is missing of the small table, and pack it
 	$(BIN)/metabench build --space cells2-v1
+
+bench-meta: install ## our MAML's speed against learn2learn's, in one run
+	$(BIN)/python tests/benchmarks/meta.py
 
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info

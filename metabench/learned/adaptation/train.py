@@ -30,6 +30,8 @@ LEARNERS = Registry(
         "anil": "metabench.learned.adaptation.anil:ANIL",
         "meta-sgd": "metabench.learned.adaptation.meta_sgd:MetaSGD",
         "reptile": "metabench.learned.adaptation.reptile:Reptile",
+        "learn2learn-maml": "metabench.learned.adaptation.peer:Learn2LearnMAML",
+        "learn2learn-meta-sgd": "metabench.learned.adaptation.peer:Learn2LearnMetaSGD",
     },
     "metabench.meta_learners",
 )
