@@ -11,6 +11,7 @@ __all__ = [
     "MissingResultError",
     "OptionalDependencyError",
     "QueryError",
+    "ResetNeededError",
     "RunFolderError",
     "SolverError",
     "TableError",
@@ -67,6 +68,10 @@ class SolverError(MetabenchError, ArithmeticError):
 
 class DifferentiationError(MetabenchError, RuntimeError):
     """A derivative was asked for that the layer does not give; it raises rather than be wrong."""
+
+
+class ResetNeededError(MetabenchError, RuntimeError):
+    """An environment is stepped or looked into before a trial was begun."""
 
 
 class GradientError(MetabenchError, ArithmeticError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
@@ -49,6 +50,10 @@ class Problem(ABC):
     def full_loss(self, parameters: Parameters, seeds: Sequence[int]) -> Tensor:
         """The training loss without the noise of a batch, ``(instances,)``."""
         return self.loss(parameters, self.batch(seeds, 0))
+
+    def minimum(self, seeds: Sequence[int]) -> Tensor:
+        """The least loss of each instance, or a bound below it, ``(instances,)``; 0 unless a problem says otherwise."""
+        return torch.zeros(len(seeds))
 
     def score(self, parameters: Parameters) -> Tensor | None:
         """The validation score of each instance, ``(instances,)``, higher is better; None if there is none."""
