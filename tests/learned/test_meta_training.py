@@ -15,8 +15,8 @@ from metabench.learned.meta_training import (
     PersistentES,
     Recipe,
     TruncatedBackpropagation,
+    find_recipe,
     meta_train,
-    recipe,
 )
 from metabench.learned.optimizers import SGD, LSTMRule, MLPRule
 from metabench.problems import ArchitectureProblem, Quadratic
@@ -94,11 +94,11 @@ def test_the_rate_of_sgd_is_found_on_quadratics() -> None:
 
 
 def test_recipes_are_named_and_valid() -> None:
-    assert recipe("mlp-v1").rule == MLPRule(hidden=32, layers=2)
-    assert recipe("lstm-v1").rule == LSTMRule(hidden=20)
-    assert recipe("mlp-v1").estimator == PersistentES(sigma=0.01)
+    assert find_recipe("mlp-v1").rule == MLPRule(hidden=4, layers=2)
+    assert find_recipe("lstm-v1").rule == LSTMRule(hidden=20)
+    assert find_recipe("mlp-v1").estimator == PersistentES(sigma=0.01)
     with pytest.raises(UnknownNameError, match="Did you mean 'mlp-v1'"):
-        recipe("mpl-v1")
+        find_recipe("mpl-v1")
 
 
 @pytest.mark.parametrize(

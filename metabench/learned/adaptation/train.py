@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -72,15 +73,14 @@ def criterion_of(task: FewShotTask) -> Criterion:
 
 
 def perceptron(task: FewShotTask, source: EpisodeSource, seed: int) -> nn.Sequential:
-    """ReLU perceptron of the task's widths; He initialisation, biases zero."""
+    """ReLU perceptron of the task's widths; weights and biases uniform in +-1/sqrt(inputs), as torch's own."""
     sizes = [source.inputs, *task.protocol.hidden, source.outputs]
     generator, layers = torch_generator("few-shot weights", seed), []
-    for i in range(len(sizes) - 1):
-        layer = nn.Linear(sizes[i], sizes[i + 1])
-        gain = 1.0 if i == len(sizes) - 2 else 2.0
+    for inputs, outputs in pairwise(sizes):
+        layer = nn.Linear(inputs, outputs)
         with torch.no_grad():
-            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * (gain / sizes[i]) ** 0.5)
-            layer.bias.zero_()
+            for value in layer.parameters():
+                value.copy_((2 * torch.rand(value.shape, generator=generator) - 1) / inputs**0.5)
         layers += [layer, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -123,9 +123,7 @@ def meta_train_few_shot(
     loss = BatchedLoss(perceptron(task, source, seed) if module is None else module, criterion_of(task), batching)
     meta, rule, done = learner.initial(loss), Adam(), 0
     state = rule.init(meta)
-    fixed = replace(
-        protocol, iterations=0 + 1, test_problems=1, test_query=1, test_steps=(0,)
-    )  # do not change training
+    fixed = replace(protocol, iterations=1, test_problems=1, test_query=1, test_steps=(0,))  # do not change training
     settings = {
         "task": task.id,
         "parameters": repr(task.parameters),

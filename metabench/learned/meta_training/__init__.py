@@ -2,7 +2,7 @@
 
 from metabench.learned.meta_training.backpropagation import TruncatedBackpropagation
 from metabench.learned.meta_training.pes import PersistentES
-from metabench.learned.meta_training.recipe import ESTIMATORS, RECIPES, Recipe, recipe
+from metabench.learned.meta_training.recipe import ESTIMATORS, RECIPES, Recipe, find_recipe
 from metabench.learned.meta_training.trainer import MetaTrainingResult, meta_train
 from metabench.learned.meta_training.truncated_es import TruncatedES
 
@@ -14,6 +14,6 @@ __all__ = [
     "Recipe",
     "TruncatedBackpropagation",
     "TruncatedES",
+    "find_recipe",
     "meta_train",
-    "recipe",
 ]

@@ -15,7 +15,7 @@ from metabench.learned.optimizers import LSTMRule, MLPRule, UpdateRule
 from metabench.problems import Problem, Quadratic, training_problems
 from metabench.registry import did_you_mean
 
-__all__ = ["ESTIMATORS", "RECIPES", "Recipe", "recipe"]
+__all__ = ["ESTIMATORS", "RECIPES", "Recipe", "find_recipe"]
 
 ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "pes": PersistentES,
@@ -83,7 +83,14 @@ class Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "mlp-v1": lambda: Recipe("mlp-v1", MLPRule(hidden=32, layers=2), PersistentES(sigma=0.01), training_problems()),
+    "mlp-v1": lambda: Recipe(
+        "mlp-v1",
+        MLPRule(hidden=4, layers=2),
+        PersistentES(sigma=0.01),
+        training_problems(),
+        iterations=8000,
+        rate=5e-3,
+    ),
     "lstm-v1": lambda: Recipe(
         "lstm-v1",
         LSTMRule(hidden=20),
@@ -111,7 +118,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 """Name -> recipe; ``lstm-quadratic`` is the first experiment of Andrychowicz et al. (2016)."""
 
 
-def recipe(name: str) -> Recipe:
+def find_recipe(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:

@@ -38,10 +38,10 @@ def step_features(step: Tensor) -> Tensor:
     return torch.tanh(step / step.new_tensor(TIMESCALES) - 1.0)
 
 
-def _normalised(features: Tensor) -> Tensor:
-    """Divides each feature ``(k, ...)`` by its root mean square over the tensor."""
-    squares = features.square().reshape(len(features), -1).mean(1)
-    return features * torch.rsqrt(squares + _EPSILON).reshape(-1, *[1] * (features.ndim - 1))
+def _scales(features: Tensor) -> Tensor:
+    """The reciprocal root mean square of each feature ``(k, entries)`` over the tensor, ``(k,)``."""
+    squares = torch.linalg.vector_norm(features, dim=1).square() / features.shape[1]
+    return torch.rsqrt(squares + _EPSILON)
 
 
 def _rsqrt(x: Tensor) -> Tensor:
@@ -114,11 +114,13 @@ arXiv:2203.11860"
         dense, rows, columns = _features(p, g, memory)
         first = weights["weight0"]
         parts = first.split([_DENSE, _SHARED, _SHARED, len(TIMESCALES)], dim=1)
-        # The first layer is linear: what rows, columns or all entries share is multiplied once and then broadcast.
+        # The first layer is linear: features are normalised by scaling its weights, and what rows, columns or all
+        # entries share is multiplied once and then broadcast.
         constant = parts[3] @ step_features(step) + weights["bias0"]
         h = constant.reshape(-1, *[1] * p.ndim)
-        for part, features in zip(parts, (dense, rows, columns), strict=False):
-            h = h + (part @ features.reshape(len(features), -1)).reshape(self.hidden, *features.shape[1:])
+        for part, features in ((parts[2], columns), (parts[1], rows), (parts[0], dense)):  # the largest last
+            flat = features.reshape(len(features), -1)
+            h = h + ((part * _scales(flat)) @ flat).reshape(self.hidden, *features.shape[1:])
         h = h.reshape(self.hidden, -1)
         for i in range(1, self.layers + 1):
             h = torch.addmm(weights[f"bias{i}"][:, None], weights[f"weight{i}"], h.relu())
@@ -143,7 +145,7 @@ def _remember(grad: Tensor, memory: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _features(p: Tensor, g: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalised features: dense ``(16, *shape)``, and of rows and columns ``(6, *shape)`` with an axis of 1."""
+    """Features: dense ``(16, *shape)``, and of rows and of columns ``(6, *shape)`` with an axis of 1."""
     momenta, second, rows, columns = (memory[key] for key in ("momenta", "second", "rows", "columns"))
     axes, root = factored_axes(p.shape), _rsqrt(second)
     if axes is None:
@@ -164,8 +166,4 @@ def _features(p: Tensor, g: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, 
             momenta * factor,
         ]
     )
-    return (
-        _normalised(dense),
-        _normalised(torch.cat([rows, _rsqrt(rows)])),
-        _normalised(torch.cat([columns, _rsqrt(columns)])),
-    )
+    return dense, torch.cat([rows, _rsqrt(rows)]), torch.cat([columns, _rsqrt(columns)])
