@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,11 @@ import torch
 import tyro
 from torch.func import vmap
 
-from metabench.errors import ArgumentError, RunFolderError
+from metabench.errors import ArgumentError
 from metabench.learned import load
 from metabench.learned.comparison import Comparison, best_setting, compare
 from metabench.learned.optimizers import SGD, Adam, Momentum, RMSprop, UpdateRule, Weights
+from metabench.learned.units import measure_units
 from metabench.problems import Problem, held_out_problems, shifted_problems
 from metabench.seeding import derive
 
@@ -79,50 +77,24 @@ def train_with(
     return {metric: values.reshape(shape).transpose(1, 2, 0) for metric, values in found.items()}
 
 
-def _measure(problem: Problem, rule: UpdateRule, weights: Weights, seeds: int, steps: tuple[int, ...]) -> Curves:
-    """The work unit: one problem, all optimizers."""
+@dataclass(frozen=True)
+class _Work:
+    problem: Problem
+    rule: UpdateRule
+    weights: Weights
+    seeds: int
+    steps: tuple[int, ...]
+
+
+def _measure(work: _Work) -> dict[str, dict[str, Any]]:
+    """One problem, all optimizers."""
     torch.set_num_threads(1)
-    numbers = [derive("evaluation", i) for i in range(seeds)]
-    curves = {"learned": train_with(rule, [weights], problem, numbers, steps)}
+    numbers = [derive("evaluation", i) for i in range(work.seeds)]
+    curves = {"learned": train_with(work.rule, [work.weights], work.problem, numbers, work.steps)}
     for name, rival in RIVALS.items():
         rates = [{"rate": torch.tensor(rate)} for rate in RATES]
-        curves[name] = train_with(rival, rates, problem, numbers, steps)
-    return curves
-
-
-def _read(path: Path, key: dict[str, Any]) -> dict[str, Curves]:
-    """Finished problems; a last line cut short is dropped from the file."""
-    if not path.is_file():
-        return {}
-    whole, newline, torn = path.read_bytes().rpartition(b"\n")
-    if torn:
-        os.truncate(path, len(whole + newline))
-    finished: dict[str, Curves] = {}
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            if row["key"] != key:
-                raise RunFolderError(f"{path}:{number}: of another optimizer, or other settings; give another --out.")
-            finished[row["problem"]] = {
-                name: {metric: np.array(values, dtype=float) for metric, values in metrics.items()}
-                for name, metrics in row["curves"].items()
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path}:{number}: not a line of an evaluation; give another --out.") from error
-    return finished
-
-
-def _run(problems: Sequence[Problem], work: tuple[Any, ...], workers: int) -> Iterator[tuple[Problem, Curves]]:
-    if workers == 1:
-        yield from ((problem, _measure(problem, *work)) for problem in problems)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_measure, problem, *work): problem for problem in problems}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        curves[name] = train_with(rival, rates, work.problem, numbers, work.steps)
+    return {n: {m: values.tolist() for m, values in metrics.items()} for n, metrics in curves.items()}
 
 
 def evaluate(
@@ -147,23 +119,17 @@ def evaluate(
     Returns:
         Problem -> optimizer -> metric -> ``(settings, seeds, steps)``; the learned one has one setting.
     """
-    if seeds < 1 or workers < 1:
-        raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
+    if seeds < 1:
+        raise ArgumentError(f"seeds={seeds}: expected at least 1.")
     factory = load(name)
     chosen = held_out_problems() if problems is None else tuple(problems)
     key = {"sha256": factory.manifest["sha256"], "seeds": seeds, "steps": list(steps), "rates": len(RATES)}
-    finished = _read(out, key)
-    missing = [problem for problem in chosen if problem.name not in finished]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for count, (problem, curves) in enumerate(_run(missing, (factory.rule, factory.weights, seeds, steps), workers), 1):
-        finished[problem.name] = curves
-        plain = {n: {m: values.tolist() for m, values in metrics.items()} for n, metrics in curves.items()}
-        line = json.dumps({"key": key, "problem": problem.name, "curves": plain}).encode() + b"\n"
-        with out.open("ab", buffering=0) as file:
-            file.write(line)  # one write: a line is there or not
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{count} of {len(missing)} problems" + "\n" * (count == len(missing)))
-    return {problem.name: finished[problem.name] for problem in chosen}
+    units = {problem.name: _Work(problem, factory.rule, factory.weights, seeds, steps) for problem in chosen}
+    found = measure_units(units, _measure, out=out, key=key, workers=workers)
+    return {
+        problem: {n: {m: np.array(v, dtype=float) for m, v in metrics.items()} for n, metrics in curves.items()}
+        for problem, curves in found.items()
+    }
 
 
 def compare_all(results: dict[str, Curves], steps: Sequence[int] = STEPS) -> tuple[Comparison, ...]:
