@@ -125,6 +125,14 @@ def test_maml_by_hand() -> None:
     assert slopes["weight"].item() == pytest.approx(2 * (2.4 - 1))
 
 
+def test_a_parameter_that_is_not_used_has_no_slope() -> None:
+    module, data = explicit(), episodes()
+    module.register_parameter("spare", nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    loss, learner = BatchedLoss(module, mse_loss), MAML(step_size=STEP)
+    _, slopes = learner.meta_gradient(loss, learner.initial(loss), data)
+    assert slopes["spare"].tolist() == [0.0, 0.0]
+
+
 def test_anil_adapts_the_head_alone() -> None:
     module, data = explicit(), episodes()
     assert head_of(module) == ("2.weight", "2.bias")

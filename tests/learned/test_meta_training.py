@@ -64,6 +64,21 @@ def test_processes_change_nothing(tmp_path) -> None:
     assert all(torch.equal(alone.weights[name], together.weights[name]) for name in alone.weights)
 
 
+@pytest.mark.slow  # a Dask cluster starts
+def test_a_dask_scheduler_changes_nothing() -> None:
+    from distributed import LocalCluster
+
+    plan = small(iterations=3)
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        together = meta_train(plan, scheduler=cluster.scheduler_address)
+    assert together.curve == meta_train(plan).curve
+
+
+def test_no_scheduler_answers() -> None:
+    with pytest.raises(ArgumentError, match="no Dask scheduler answers"):
+        meta_train(small(), scheduler="tcp://127.0.0.1:1")
+
+
 def test_what_is_written_can_be_loaded_and_trains(tmp_path) -> None:
     result = meta_train(small(iterations=2), out=tmp_path)
     factory = metabench.learned.load(tmp_path)

@@ -42,6 +42,7 @@ class Equilibrium(nn.Module):
             solver=self.solver,
             stopping=Tolerance(atol=1e-10, rtol=1e-10, max_steps=100),
             adjoint=self.adjoint,
+            policy="keep",
         )
         return self.head(solution.value)
 

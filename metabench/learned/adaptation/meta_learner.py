@@ -86,7 +86,7 @@ def descend(
         moving = [v if keep and v.requires_grad else v.detach().requires_grad_() for v in moving]
         with torch.enable_grad():
             total = loss({**parameters, **dict(zip(names, moving, strict=True))}, x, y).sum()
-            slopes = torch.autograd.grad(total, moving, create_graph=second_order)
+            slopes = torch.autograd.grad(total, moving, create_graph=second_order, materialize_grads=True)
         moved = {
             name: value - (rates[name] if isinstance(rates, dict) else rates) * slope
             for name, value, slope in zip(names, moving, slopes, strict=True)

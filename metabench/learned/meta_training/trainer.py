@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -118,7 +117,8 @@ def meta_train(
         while len(now.curve) < last:
             iteration = len(now.curve)
             run: Any = map if executor is None else executor.map
-            results = list(run(advance, repeat(recipe), now.groups, repeat(now.vector), repeat(iteration)))
+            n = len(now.groups)  # lists, since Dask's map asks for lengths
+            results = list(run(advance, [recipe] * n, now.groups, [now.vector] * n, [iteration] * n))
             now.groups = [result.group for result in results]
             gradient = torch.stack([result.gradient for result in results]).mean(0)
             gradient = gradient * min(1.0, recipe.clip / (float(gradient.norm()) + 1e-12))
