@@ -88,7 +88,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         MLPRule(hidden=4, layers=2),
         PersistentES(sigma=0.01),
         training_problems(),
-        iterations=8000,
+        iterations=6000,
         rate=5e-3,
     ),
     "lstm-v1": lambda: Recipe(
