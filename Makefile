@@ -11,7 +11,7 @@ PEERS := .venv-peers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl study-metarl clean
+	bench-metarl bench-meta study-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ study-metarl: install ## train the meta-RL agents on the environments with known
 bench-metarl: install-test ## time the meta-RL environments, beside gymnasium's vector of single ones, and the agents
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/envs.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/metarl.py
+
+bench-meta: install-test ## our MAML's speed against learn2learn's, in one run
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/meta.py
 
 # The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
 SEARCH_PEERS := .venv-search-peers

@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metabench import errors
+    from metabench import errors, learned
     from metabench.analysis.report import build_report as report
     from metabench.datasets import load_task
     from metabench.envs import make_environment
@@ -32,6 +32,7 @@ __all__ = [
     "build",
     "errors",
     "explore",
+    "learned",
     "load_space",
     "load_task",
     "make_environment",
@@ -48,6 +49,7 @@ _LAZY = {
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
     "explore": "metabench.metarl.explore:explore",
+    "learned": "metabench.learned",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
     "make_environment": "metabench.envs:make_environment",

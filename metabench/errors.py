@@ -9,6 +9,7 @@ __all__ = [
     "DefinitionError",
     "DifferentiationError",
     "DivergedError",
+    "GradientError",
     "MetabenchError",
     "MissingResultError",
     "OptionalDependencyError",
@@ -91,6 +92,10 @@ class DifferentiationError(MetabenchError, RuntimeError):
 
 class ResetNeededError(MetabenchError, RuntimeError):
     """An environment is stepped or looked into before a trial was begun."""
+
+
+class GradientError(MetabenchError, ArithmeticError):
+    """A gradient that an optimizer was given is not finite and the setting is to raise."""
 
 
 class OptionalDependencyError(MetabenchError, ImportError):

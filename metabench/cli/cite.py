@@ -68,6 +68,10 @@ def _entries(name: str) -> list[dict[str, str]]:
         from metabench.envs import load_environment
 
         return [_entry("environment", name, load_environment(name).citation)]
+    if name in content.identifiers("tasks", of="few-shot"):
+        from metabench.problems.few_shot import load_few_shot
+
+        return [_entry("few-shot task", name, load_few_shot(name).citation)]
     if name in tasks:
         from metabench.datasets import load_task
 

@@ -93,27 +93,44 @@ def _tasks(detail: bool) -> list[dict[str, Any]]:
 
     tasks = [load_task(identifier) for identifier in content.identifiers("tasks", of="dataset")]
     environments = [load_environment(identifier) for identifier in environment_identifiers()]
-    return [
-        {
-            "name": task.id,
-            "kind": "dataset",
-            "metric": task.metric,
-            "epochs": list(task.epochs),
-            "reference": dict(task.reference),
-            "description": task.description,
-        }
-        for task in tasks
-    ] + [
-        {
-            "name": task.id,
-            "kind": "environment",
-            "metric": "return",
-            "epochs": [],
-            "reference": _scale(task.reference),
-            "description": task.description,
-        }
-        for task in environments
+    few_shot = [
+        content.read_toml(content.locate("tasks", name)) for name in content.identifiers("tasks", of="few-shot")
     ]
+    return (
+        [
+            {
+                "name": task.id,
+                "kind": "dataset",
+                "metric": task.metric,
+                "epochs": list(task.epochs),
+                "reference": dict(task.reference),
+                "description": task.description,
+            }
+            for task in tasks
+        ]
+        + [
+            {
+                "name": task.id,
+                "kind": "environment",
+                "metric": "return",
+                "epochs": [],
+                "reference": _scale(task.reference),
+                "description": task.description,
+            }
+            for task in environments
+        ]
+        + [
+            {
+                "name": task["id"],
+                "kind": "few-shot",
+                "metric": task["metric"],
+                "epochs": [],
+                "reference": {},
+                "description": task["description"],
+            }
+            for task in few_shot
+        ]
+    )
 
 
 def _scale(reference: Any) -> dict[str, float]:

@@ -20,10 +20,11 @@ COMMANDS = {
     "report": "make a page, figures or JSON of what search runs show",
     "explore": "train a meta-RL agent on an environment whose optimum is known",
     "build": "train the rows of a table that are still missing",
+    "meta-train": "meta-train a learned optimizer, or MAML and its kin on a few-shot task",
     "pack": "pack a space's trained rows into one table file",
     "cite": "print what to cite for a space, task, block, searcher or agent",
 }
-"""Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
+"""Command -> what it does. Each lives in a module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
 
 _EXAMPLES = (
     "metabench list",
@@ -55,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MetabenchError as error:
         return _complain(str(error))
     except KeyboardInterrupt as interruption:
-        kept = "What is finished is kept; the same command goes on from there." if arguments[:1] == ["build"] else ""
+        kept = (
+            "What is finished is kept; the same command goes on from there."
+            if arguments[:1] in (["build"], ["meta-train"])
+            else ""
+        )
         print(f"\nmetabench: interrupted. {str(interruption) or kept}".rstrip(), file=sys.stderr)
         return _EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -84,7 +89,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise UnknownNameError(f"unknown {kind} {command!r}.{did_you_mean(command, COMMANDS)} Commands: {known}.")
     from metabench.cli.parse import HelpShown, parse
 
-    module = importlib.import_module(f"metabench.cli.{command}")
+    module = importlib.import_module(f"metabench.cli.{command.replace('-', '_')}")
     try:
         options = parse(module.Options, rest, command)
     except HelpShown:

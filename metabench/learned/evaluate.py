@@ -1,0 +1,195 @@
+"""Judges a learned optimizer on held-out problems, against SGD, momentum, RMSprop and Adam at the best of 14 rates."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from torch.func import vmap
+
+from metabench.errors import ArgumentError
+from metabench.learned import load
+from metabench.learned.comparison import Comparison, best_setting, compare
+from metabench.learned.optimizers import SGD, Adam, Momentum, RMSprop, UpdateRule, Weights
+from metabench.learned.units import measure_units
+from metabench.problems import Problem, held_out_problems, shifted_problems
+from metabench.seeding import derive
+
+__all__ = ["RATES", "RIVALS", "STEPS", "Curves", "compare_all", "evaluate", "main", "train_with"]
+
+STEPS = (100, 300, 620)
+"""Inner steps after which optimizers are compared; 620 are the benchmark's protocol."""
+RATES = tuple(float(rate) for rate in np.logspace(-4, 0.5, 14))
+"""Learning rates of the hand-made optimizers: 14, log-spaced from 1e-4 to 3.2."""
+RIVALS: dict[str, UpdateRule] = {"sgd": SGD(), "momentum": Momentum(), "rmsprop": RMSprop(), "adam": Adam()}
+
+_METRICS = ("train_loss", "val_score")
+Curves = dict[str, dict[str, np.ndarray]]
+"""Optimizer -> metric -> ``(settings, seeds, steps)``."""
+
+
+def train_with(
+    rule: UpdateRule, settings: Sequence[Weights], problem: Problem, seeds: Sequence[int], steps: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Trains every seed by every setting of a rule, all in one batch.
+
+    Args:
+        rule: the update rule.
+        settings: its weights, one set each.
+        problem: what is trained; a seed decides the instance and the order of its data.
+        seeds: of the instances.
+        steps: inner steps after which to measure, ascending.
+
+    Returns:
+        ``train_loss`` (without the noise of a batch) and ``val_score`` (NaN if the problem has none), each
+        ``(settings, seeds, steps)``. A run that is no longer finite stays so.
+    """
+    if not settings or not seeds or list(steps) != sorted({*steps}) or not steps or steps[0] < 1:
+        raise ArgumentError(f"seeds={list(seeds)}, steps={list(steps)}: expected some, steps ascending from 1 on.")
+    several = list(seeds) * len(settings)
+    weights = {
+        name: torch.stack([one[name] for one in settings]).repeat_interleave(len(seeds), dim=0) for name in settings[0]
+    }
+    parameters = problem.sample(several)
+    state = vmap(rule.init)(parameters)
+    found = {metric: np.full((len(steps), len(several)), np.nan) for metric in _METRICS}
+    for step in range(steps[-1]):
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        loss = problem.loss(leaves, problem.batch(several, step))
+        slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))
+        grads = dict(zip(leaves, slopes, strict=True))
+        with torch.no_grad():
+            parameters, state = vmap(rule.step)(weights, parameters, grads, state)
+            if step + 1 in steps:
+                place = list(steps).index(step + 1)
+                found["train_loss"][place] = problem.full_loss(parameters, several).numpy()
+                score = problem.score(parameters)
+                if score is not None:
+                    found["val_score"][place] = score.numpy()
+    shape = (len(steps), len(settings), len(seeds))
+    return {metric: values.reshape(shape).transpose(1, 2, 0) for metric, values in found.items()}
+
+
+@dataclass(frozen=True)
+class _Work:
+    problem: Problem
+    rule: UpdateRule
+    weights: Weights
+    seeds: int
+    steps: tuple[int, ...]
+
+
+def _measure(work: _Work) -> dict[str, dict[str, Any]]:
+    """One problem, all optimizers."""
+    torch.set_num_threads(1)
+    numbers = [derive("evaluation", i) for i in range(work.seeds)]
+    curves = {"learned": train_with(work.rule, [work.weights], work.problem, numbers, work.steps)}
+    for name, rival in RIVALS.items():
+        rates = [{"rate": torch.tensor(rate)} for rate in RATES]
+        curves[name] = train_with(rival, rates, work.problem, numbers, work.steps)
+    return {n: {m: values.tolist() for m, values in metrics.items()} for n, metrics in curves.items()}
+
+
+def evaluate(
+    name: str | Path,
+    out: Path,
+    *,
+    problems: Sequence[Problem] | None = None,
+    seeds: int = 3,
+    steps: tuple[int, ...] = STEPS,
+    workers: int = 1,
+) -> dict[str, Curves]:
+    """Measures what is not measured yet, and returns everything.
+
+    Args:
+        name: a learned optimizer, or the folder of one.
+        out: file with one JSON line a finished problem; a second call goes on from there.
+        problems: the held-out ones if left out.
+        seeds: instances of each problem.
+        steps: inner steps after which to measure.
+        workers: single-threaded processes.
+
+    Returns:
+        Problem -> optimizer -> metric -> ``(settings, seeds, steps)``; the learned one has one setting.
+    """
+    if seeds < 1:
+        raise ArgumentError(f"seeds={seeds}: expected at least 1.")
+    factory = load(name)
+    chosen = held_out_problems() if problems is None else tuple(problems)
+    key = {"sha256": factory.manifest["sha256"], "seeds": seeds, "steps": list(steps), "rates": len(RATES)}
+    units = {problem.name: _Work(problem, factory.rule, factory.weights, seeds, steps) for problem in chosen}
+    found = measure_units(units, _measure, out=out, key=key, workers=workers)
+    return {
+        problem: {n: {m: np.array(v, dtype=float) for m, v in metrics.items()} for n, metrics in curves.items()}
+        for problem, curves in found.items()
+    }
+
+
+def compare_all(results: dict[str, Curves], steps: Sequence[int] = STEPS) -> tuple[Comparison, ...]:
+    """The learned optimizer against every rival, metric by metric and step by step, over all problems."""
+    found: list[Comparison] = []
+    for metric in _METRICS:
+        mine = np.stack([best_setting(curves["learned"][metric], metric) for curves in results.values()])
+        for rival in RIVALS:
+            theirs = np.stack([best_setting(curves[rival][metric], metric) for curves in results.values()])
+            found += compare(mine, theirs, name=rival, metric=metric, steps=steps)
+    return tuple(found)
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """The comparisons as text, one a line."""
+    lines = [f"{'rival':<10}{'metric':<12}{'steps':>6}{'wins':>12}{'95 % interval':>18}{'difference':>12}{'+-':>9}"]
+    lines += [
+        f"{c.rival:<10}{c.metric:<12}{c.step:>6}{c.wins:>7g} of {c.problems:<2}"
+        f"{f'{c.interval[0]:.2f} to {c.interval[1]:.2f}':>17}{c.difference:>12.3f}{c.half_width:>9.3f}"
+        for c in comparisons
+    ]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Compare a learned optimizer with SGD, momentum, RMSprop and Adam at their best rates on held-out problems."""
+
+    optimizer: tyro.conf.Positional[str]
+    """A shipped name, or the folder that meta-train wrote."""
+    out: Path
+    """File of finished problems, one JSON line each; a second run goes on from there."""
+    shifted: bool = False
+    """On other widths and perceptrons instead, where it may fail."""
+    seeds: int = 3
+    """Instances of each problem."""
+    steps: tuple[int, ...] = STEPS
+    """Inner steps after which to compare; give more to see longer horizons."""
+    workers: int = 1
+    """Single-threaded processes."""
+    card: Path | None = None
+    """Also write the comparisons as JSON."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """``python -m metabench.learned.evaluate OPTIMIZER --out FILE``: the table on stdout, progress on stderr."""
+    options = tyro.cli(Options, prog="python -m metabench.learned.evaluate", args=argv)
+    results = evaluate(
+        options.optimizer,
+        options.out,
+        problems=shifted_problems() if options.shifted else None,
+        seeds=options.seeds,
+        steps=options.steps,
+        workers=options.workers,
+    )
+    comparisons = compare_all(results, options.steps)
+    sys.stdout.write(table(comparisons) + "\n")
+    if options.card is not None:
+        options.card.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Persistent evolution strategies: unbiased over whole runs though each update sees one truncation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metabench.errors import ArgumentError
+from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise
+
+__all__ = ["PersistentES"]
+
+
+@dataclass(frozen=True)
+class PersistentES(Estimator):
+    """xi <- xi + epsilon; xi (L(w + epsilon) - L(w - epsilon)) / (2 sigma^2), each run going on from its own state.
+
+    xi is the sum of the perturbations that a pair's runs have seen since they began; with new runs it begins anew.
+
+    Attributes:
+        sigma: standard deviation of the perturbation of a truncation.
+
+    Reference: Vicol, Metz and Sohl-Dickstein (2021), arXiv:2112.13835.
+    """
+
+    sigma: float = 0.01
+    runs_per_unit = 2
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ArgumentError(f"sigma={self.sigma}: expected a positive number.")
+
+    @torch.no_grad()
+    def estimate(self, inner: Inner, weights: Tensor, run: Any, memory: Tensor, noise: Noise) -> Estimate:
+        units = len(memory)
+        epsilon = self.sigma * torch.stack([noise(unit) for unit in range(units)])
+        xi = memory + epsilon
+        run, losses = inner.unroll(torch.cat([weights + epsilon, weights - epsilon]), run)
+        up, down = losses.chunk(2)
+        gradient = xi * ((up - down) / (2 * self.sigma**2))[:, None]
+        return Estimate(gradient, (up + down) / 2, run, xi)
