@@ -11,9 +11,19 @@ import torch
 from torch import Tensor
 
 import metabench.layers.record as record_module
-from metabench.errors import ArgumentError, SolverError
+from metabench.errors import ArgumentError, DifferentiationError, SolverError
 from metabench.layers import RungeKutta4, Solution, SolveStatus, TorchDiffEq, ode_solve
-from metabench.layers.ode import Bosh3, Dopri5, Euler, Midpoint, Tsit5, all_adjoints, all_solvers
+from metabench.layers.ode import (
+    Bosh3,
+    Checkpointed,
+    ContinuousAdjoint,
+    Dopri5,
+    Euler,
+    Midpoint,
+    Tsit5,
+    all_adjoints,
+    all_solvers,
+)
 from metabench.layers.ode.step import explicit_step
 from metabench.layers.ode.tableau import ButcherTableau, all_tableaus
 
@@ -204,3 +214,24 @@ def test_bad_input() -> None:
         TorchDiffEq("bosh")
     with pytest.raises(ArgumentError, match="unknown policy 'ignore'"):
         blow_up("ignore")
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), ContinuousAdjoint()])
+@pytest.mark.parametrize("solver", [RungeKutta4(steps=4), Dopri5()])
+def test_a_field_that_has_changed_before_backward_is_refused(adjoint: Any, solver: Any) -> None:
+    cell = torch.nn.Linear(2, 2, dtype=torch.float64)
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, z0: Tensor) -> Tensor:
+            return ode_solve(lambda t, z: torch.tanh(self.cell(z)), z0, solver=solver, adjoint=adjoint).value
+
+    z0 = torch.ones(3, 2, dtype=torch.float64)
+    other = {f"cell.{name}": (2 * p.detach()).requires_grad_() for name, p in cell.named_parameters()}
+    value = torch.func.functional_call(Layer(), other, (z0,))
+    with pytest.raises(DifferentiationError, match="other values in the backward pass"):
+        value.sum().backward()
+    Layer()(z0).sum().backward()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image, linearised, spare_diverged
+from metabench.layers.adjoint.image import attached_image, linearised, require_same, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.solver import FixedPointSolver
@@ -72,6 +72,7 @@ class ImplicitDense(Adjoint):
                 grad, at = grad.masked_fill(bad, 0.0), value.masked_fill(bad, 0.0)
                 _, constants = spare_diverged(record, fixed)
             leaf, around = linearised(f, at, constants)
+            require_same(image, around, bad, "dense implicit adjoint")
             system = jacobian(around, leaf).neg_()
             system.diagonal(dim1=-2, dim2=-1).add_(1.0)
             row = grad[..., None, :]

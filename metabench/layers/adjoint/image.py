@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from metabench.errors import DifferentiationError
 from metabench.layers.record import SolveRecord, SolveStatus
 
-__all__ = ["attached_image", "linearised", "spare_diverged"]
+__all__ = ["attached_image", "linearised", "require_same", "spare_diverged"]
+
+_ROUNDING = 256.0  # multiples of the dtype's resolution by which two evaluations of one map may differ
 
 
 def spare_diverged(
@@ -48,3 +51,34 @@ def linearised(f: Callable[..., Tensor], value: Tensor, inputs: Sequence[Tensor]
     """A leaf at ``value`` and its image, for products with df/dz; ``inputs`` are taken as constants."""
     leaf = value.detach().requires_grad_()
     return leaf, f(leaf, *(x.detach() for x in inputs or ()))
+
+
+def require_same(
+    image: Tensor, again: Tensor, bad: Tensor | None, what: str, instead: str = "Unrolled() or Phantom()"
+) -> None:
+    """Refuses a map that is another one in the backward pass than it was in the forward pass.
+
+    The adjoint evaluates the map again. With ``torch.func.functional_call`` the parameters are the module's own ones by
+    then, after an optimizer's step they have moved, and with dropout they are drawn anew: the gradient would be wrong.
+
+    Args:
+        image: f at the solution in the forward pass, ``(..., dim)``.
+        again: the same in the backward pass.
+        bad: mask ``(..., 1)`` of samples that are left out, or None.
+        what: the adjoint's name.
+        instead: adjoints that evaluate f in the forward pass only.
+
+    Raises:
+        DifferentiationError: if they differ by more than rounding.
+    """
+    image = image.detach()
+    difference = (again.detach() - image).abs().nan_to_num(0.0)
+    if bad is not None:
+        difference = difference.masked_fill(bad, 0.0)
+    limit = _ROUNDING * torch.finfo(image.dtype).eps * max(1.0, float(image.abs().max())) if image.numel() else 0.0
+    if image.numel() and float(difference.max()) > limit:
+        raise DifferentiationError(
+            f"{what}: f gives other values in the backward pass than in the forward pass (parameters swapped by "
+            "functional_call or changed before backward, or randomness in f); keep them as they were until backward is "
+            f"done, or use adjoint={instead}, which evaluate f in the forward pass only."
+        )

@@ -12,7 +12,7 @@ from torch import Tensor
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image, linearised, spare_diverged
+from metabench.layers.adjoint.image import attached_image, linearised, require_same, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
@@ -157,8 +157,12 @@ class Implicit(Adjoint):
             mapping: Mapping
             if self.linearise is None:
                 mapping = _Recorded(grad, at, f, constants)
+                again = mapping.image
             else:
                 mapping = _Written.make(grad, at, constants, self.linearise)
+                with torch.no_grad():
+                    again = f(at, *(constants or ()))
+            require_same(image, again, bad, "implicit adjoint")
             u, record.backward = iterate(mapping, grad if start is None else start, back_solver, back_stopping)
             if self.warm_start is not None:
                 self.warm_start.value = u

@@ -12,16 +12,13 @@ from torch.utils.checkpoint import checkpoint
 
 from metabench.errors import DifferentiationError
 from metabench.layers.adjoint.first_order import refuse_second_order
+from metabench.layers.adjoint.image import require_same
 from metabench.layers.ode.adjoint import ODEAdjoint
 from metabench.layers.ode.solver import ODESolver, VectorField
 from metabench.layers.record import SolveRecord
 from metabench.layers.transforms import under_transform
 
 __all__ = ["Checkpointed"]
-
-
-def _refuse(grad: Tensor) -> None:
-    refuse_second_order("checkpointed ODE adjoint")
 
 
 def _run(step: Any, *arguments: Any) -> Any:
@@ -49,7 +46,17 @@ class Checkpointed(ODEAdjoint):
         if not torch.is_grad_enabled():
             return solver.integrate(f, z0, times)
         path, record = solver.integrate(f, z0, times, run=_run)
+        start = z0.detach().new_full((*z0.shape[:-1], 1), times[0]), z0.detach()
+        with torch.no_grad():
+            slope = f(*start)
+        record.nfe = record.nfe + 1
+
+        def refuse(grad: Tensor) -> None:
+            refuse_second_order("checkpointed ODE adjoint")
+            with torch.no_grad():
+                require_same(slope, f(*start), None, "checkpointed ODE adjoint", "Backprop()")
+
         for value in path[1:]:
             if value.requires_grad and value is not z0:
-                value.register_hook(_refuse)
+                value.register_hook(refuse)
         return path, record

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metabench.errors import DifferentiationError
 from metabench.layers.adjoint.first_order import refuse_second_order
+from metabench.layers.adjoint.image import require_same
 from metabench.layers.ode.adjoint import ODEAdjoint
 from metabench.layers.ode.captured import captured_parameters
 from metabench.layers.ode.solver import ODESolver, VectorField
@@ -106,7 +107,9 @@ class ContinuousAdjoint(ODEAdjoint):
             return path, record
         start = z0.new_full((*z0.shape[:-1], 1), times[0])
         parameters = captured_parameters(f, start, z0, self.parameters)
-        record.nfe = record.nfe + 1
+        with torch.no_grad():
+            slope = f(start, z0)
+        record.nfe = record.nfe + 2
         if not z0.requires_grad and not parameters:
             return path, record
         # 0 times NaN is NaN, and would reach the parameters that samples share.
@@ -115,6 +118,8 @@ class ContinuousAdjoint(ODEAdjoint):
         dim = z0.shape[-1]
 
         def solve(grad: Tensor) -> tuple[Tensor, ...]:
+            with torch.no_grad():
+                require_same(slope, f(start, z0), None, "continuous ODE adjoint", "Backprop()")
             grad = grad.masked_fill(bad, 0.0)
             field, a, records = _ReverseField(f, parameters), grad[-1], []
             for i in range(len(times) - 1, 0, -1):

@@ -131,3 +131,60 @@ def test_forward_mode_is_never_silently_zero(kind: type[Adjoint]) -> None:
     x = X.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(layer(kind, W, x).sum(), x)
     torch.testing.assert_close(tangent.sum(), (gradient * direction).sum(), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ONCE)
+def test_a_map_that_has_changed_before_backward_is_refused(kind: type[Adjoint]) -> None:
+    cell = torch.nn.Linear(3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight.mul_(0.3)
+
+    def solve(x: Tensor) -> Tensor:
+        return fixed_point(
+            lambda z, y: torch.tanh(cell(z) + y), torch.zeros_like(x), inputs=(x,), stopping=TIGHT, adjoint=kind()
+        ).value
+
+    other = {name: (2 * p.detach()).requires_grad_() for name, p in cell.named_parameters()}
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x: Tensor) -> Tensor:
+            return solve(x)
+
+    value = torch.func.functional_call(Layer(), {f"cell.{name}": p for name, p in other.items()}, (X,))
+    with pytest.raises(DifferentiationError, match="other values in the backward pass"):
+        value.sum().backward()
+    value = solve(X)
+    with torch.no_grad():
+        cell.weight.mul_(0.5)
+    with pytest.raises((DifferentiationError, RuntimeError), match=r"backward pass|modified by an inplace"):
+        value.sum().backward()
+    solve(X).sum().backward()
+
+
+@pytest.mark.parametrize("kind", [Unrolled, JacobianFree, Truncated, Phantom])
+def test_functional_call_works_where_f_is_evaluated_forward_only(kind: type[Adjoint]) -> None:
+    cell = torch.nn.Linear(3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight.mul_(0.3)
+
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x: Tensor) -> Tensor:
+            f: Callable[..., Tensor] = lambda z, y: torch.tanh(self.cell(z) + y)  # noqa: E731
+            return fixed_point(
+                f, torch.zeros_like(x), inputs=(x,), solver=Picard(), stopping=TIGHT, adjoint=kind()
+            ).value
+
+    model = Layer()
+    swapped = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
+    torch.func.functional_call(model, swapped, (X,)).sum().backward()
+    model(X).sum().backward()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(swapped[name].grad, p.grad)
