@@ -104,10 +104,10 @@ def _plain_unroll(f: Callable[..., Tensor], tensors: tuple[Tensor, ...], steps: 
 def make(name: str, radius: float, *, symmetric: bool, gradient_limit: float, goals: tuple[Goal, ...]) -> Case:
     """The case.
 
-    The recommended setting is that of the layers' page, fixed here by the map's spectral radius before anything is
-    measured. Under 0.7 it contracts well: plain steps, ``Picard()`` with ``Implicit()``. From there on it contracts
-    slowly, and the state is one of about a hundred: ``Chord()`` with ``Implicit()``, which takes the same solver
-    backward. Both with the default tolerance.
+    The recommended setting is that of the layers' page, and follows from the map's spectral radius. Under 0.7 it
+    contracts well: plain steps, ``Picard()`` with ``Implicit()``. From there on it contracts slowly, and the state is
+    one of about a hundred: ``Chord()`` with ``Implicit()``, which takes the same solver backward. Both with the default
+    tolerance. How often Chord checks was chosen on the slow one of these problems.
     """
     tensors = leaves(radius, symmetric=symmetric)
     generator = torch.Generator().manual_seed(1)

@@ -13,7 +13,8 @@ from metabench.errors import ArgumentError, DefinitionError
 
 def test_every_task_is_of_one_kind() -> None:
     datasets, environments = identifiers("tasks", of="dataset"), environment_identifiers()
-    assert sorted((*datasets, *environments)) == list(identifiers("tasks"))
+    few_shot = identifiers("tasks", of="few-shot")
+    assert sorted((*datasets, *environments, *few_shot)) == list(identifiers("tasks"))
     assert "mnist1d-v1" in datasets
     assert "bandit-v0" in environments
 

@@ -106,14 +106,18 @@ def test_damage_is_named(copy: Path) -> None:
     path = home / "table" / "results.npy"
     data = path.read_bytes()
     path.write_bytes(data[:-8])
-    with pytest.raises(TableError, match=rf"results\.npy: checksum .*{len(data) - 8} of {len(data)} bytes"):
+    with pytest.raises(TableError, match=rf"results\.npy: {len(data) - 8} of {len(data)} bytes, so its checksum"):
         open_table(home / "table")
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(TableError, match=r"results\.npy: checksum [0-9a-f]{12}\.\.\. for tiny-task, not [0-9a-f]{12}"):
+        open_table(home / "table", "tiny-task")
     path.write_bytes(data)
     manifest = home / "table" / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"schema_version": 1', '"schema_version": 99'))
-    with pytest.raises(TableError, match="newer than this metabench reads"):
-        open_table(home / "table")
+    for version, word in ((99, "newer"), (1, "older")):
+        manifest.write_text(text.replace('"schema_version": 2', f'"schema_version": {version}'))
+        with pytest.raises(TableError, match=f"table schema {version} is {word} than this metabench reads"):
+            open_table(home / "table")
     manifest.write_text(text[:50])
     with pytest.raises(TableError, match="not a readable manifest"):
         open_table(home / "table")
