@@ -11,14 +11,14 @@ from torch import Tensor
 
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image, linearised, require_same, spare_diverged
+from metabench.layers.adjoint.image import attached_image, depends_on_others
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.solver import FixedPointSolver
 from metabench.layers.jacobian import jacobian
 from metabench.layers.record import SolveRecord, SolveStatus
 from metabench.layers.stopping import Tolerance, root_mean_square
-from metabench.layers.transforms import is_differentiated, refuse_transform
+from metabench.layers.transforms import refuse_transform
 
 __all__ = ["ImplicitDense"]
 
@@ -61,19 +61,16 @@ class ImplicitDense(Adjoint):
         if not torch.is_grad_enabled():
             return value, record
         refuse_transform("the dense implicit adjoint")
-        image, bad = attached_image(f, value, inputs, record)
-        if not is_differentiated(image):
+        leaf = value.detach().requires_grad_()
+        image, bad = attached_image(f, leaf, inputs, record)
+        if not depends_on_others(image, leaf):
             return value, record
 
         @torch.no_grad()
         def adjoint(grad: Tensor) -> Tensor:
-            at, constants = value, fixed
             if bad is not None:
-                grad, at = grad.masked_fill(bad, 0.0), value.masked_fill(bad, 0.0)
-                _, constants = spare_diverged(record, fixed)
-            leaf, around = linearised(f, at, constants)
-            require_same(image, around, bad, "dense implicit adjoint")
-            system = jacobian(around, leaf).neg_()
+                grad = grad.masked_fill(bad, 0.0)
+            system = jacobian(image, leaf).neg_()
             system.diagonal(dim1=-2, dim2=-1).add_(1.0)
             row = grad[..., None, :]
             u, _ = torch.linalg.solve_ex(system, row, left=False)

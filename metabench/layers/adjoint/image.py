@@ -1,16 +1,18 @@
-"""One evaluation with a graph at a solved value, and the linearisation there."""
+"""One evaluation with a graph at a solved value, and what depends on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from metabench.errors import DifferentiationError
 from metabench.layers.record import SolveRecord, SolveStatus
 
-__all__ = ["attached_image", "linearised", "require_same", "spare_diverged"]
+__all__ = ["attached_image", "depends_on_others", "require_same", "spare_diverged"]
 
 _ROUNDING = 256.0  # multiples of the dtype's resolution by which two evaluations of one map may differ
 
@@ -33,7 +35,7 @@ def spare_diverged(
 def attached_image(
     f: Callable[..., Tensor], value: Tensor, inputs: Sequence[Tensor] | None, record: SolveRecord
 ) -> tuple[Tensor, Tensor | None]:
-    """Evaluates ``f`` at the constant ``value`` ``(..., dim)`` with a graph to all else, and counts it.
+    """Evaluates ``f`` at ``value`` ``(..., dim)``, a constant or a leaf, with a graph, and counts it.
 
     Returns:
         The image, and the mask ``(..., 1)`` of diverged samples, whose image is their value and passes no gradient on;
@@ -43,14 +45,22 @@ def attached_image(
     bad, safe = spare_diverged(record, inputs)
     if bad is None:
         return f(value, *(safe or ())), None
-    return torch.where(bad, value, f(value.masked_fill(bad, 0.0), *(safe or ()))), bad
+    return torch.where(bad, value.detach(), f(value.masked_fill(bad, 0.0), *(safe or ()))), bad
 
 
-@torch.enable_grad()
-def linearised(f: Callable[..., Tensor], value: Tensor, inputs: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
-    """A leaf at ``value`` and its image, for products with df/dz; ``inputs`` are taken as constants."""
-    leaf = value.detach().requires_grad_()
-    return leaf, f(leaf, *(x.detach() for x in inputs or ()))
+def depends_on_others(image: Tensor, leaf: Tensor) -> bool:
+    """Whether anything but ``leaf`` asks for a gradient of ``image``."""
+    waiting: list[Any] = [image.grad_fn]
+    seen: set[Any] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable") and node.variable is not leaf:
+            return True
+        waiting.extend(following for following, _ in node.next_functions)
+    return unpack_dual(image).tangent is not None
 
 
 def require_same(

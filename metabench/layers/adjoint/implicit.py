@@ -12,7 +12,7 @@ from torch import Tensor
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.adjoint.image import attached_image, linearised, require_same, spare_diverged
+from metabench.layers.adjoint.image import attached_image, depends_on_others, require_same, spare_diverged
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
@@ -68,9 +68,10 @@ class _Written(Mapping):
 class _Recorded(Mapping):
     """u -> grad + (df/dz)^T u at z*, with autograd's products."""
 
-    def __init__(self, grad: Tensor, z: Tensor, f: Callable[..., Tensor], inputs: Sequence[Tensor] | None) -> None:
-        self.grad, self.f, self.inputs = grad, f, inputs
-        self.leaf, self.image = linearised(f, z, inputs)
+    def __init__(
+        self, grad: Tensor, leaf: Tensor, image: Tensor, f: Callable[..., Tensor], inputs: Sequence[Tensor] | None
+    ) -> None:
+        self.grad, self.leaf, self.image, self.f, self.inputs = grad, leaf, image, f, inputs
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
         if not self.image.requires_grad:  # f does not depend on z
@@ -86,7 +87,12 @@ class _Recorded(Mapping):
 
     def narrow(self, take: Take) -> _Recorded:
         """Linearises again for the samples that are left."""
-        return _Recorded(take(self.grad), take(self.leaf.detach()), self.f, [take(x) for x in self.inputs or ()])
+        inputs = [take(x) for x in self.inputs or ()]
+        with torch.enable_grad():
+            leaf = take(self.leaf.detach()).requires_grad_()
+            image = self.f(leaf, *inputs)
+        require_same(take(self.image.detach()), image, None, "implicit adjoint")
+        return _Recorded(take(self.grad), leaf, image, self.f, inputs)
 
 
 class _ReplaceGradient(torch.autograd.Function):
@@ -139,8 +145,9 @@ class Implicit(Adjoint):
         if not torch.is_grad_enabled():
             return value, record
         refuse_transform("the implicit adjoint")
-        image, bad = attached_image(f, value, inputs, record)
-        if not is_differentiated(image):
+        leaf = value.detach().requires_grad_() if self.linearise is None else value
+        image, bad = attached_image(f, leaf, inputs, record)
+        if not (depends_on_others(image, leaf) if self.linearise is None else is_differentiated(image)):
             return value, record
         back_solver, back_stopping = self.solver or solver, (self.stopping or stopping).relative()
 
@@ -156,13 +163,11 @@ class Implicit(Adjoint):
                 )
             mapping: Mapping
             if self.linearise is None:
-                mapping = _Recorded(grad, at, f, constants)
-                again = mapping.image
+                mapping = _Recorded(grad, leaf, image, f, constants)
             else:
-                mapping = _Written.make(grad, at, constants, self.linearise)
                 with torch.no_grad():
-                    again = f(at, *(constants or ()))
-            require_same(image, again, bad, "implicit adjoint")
+                    require_same(image, f(at, *(constants or ())), bad, "implicit adjoint")
+                mapping = _Written.make(grad, at, constants, self.linearise)
             u, record.backward = iterate(mapping, grad if start is None else start, back_solver, back_stopping)
             if self.warm_start is not None:
                 self.warm_start.value = u
