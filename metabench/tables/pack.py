@@ -16,7 +16,7 @@ from metabench.datasets import Task
 from metabench.errors import TableError
 from metabench.spaces import Space
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
-from metabench.tables.shards import read_shards, write_atomically
+from metabench.tables.shards import read_shards, write_together
 from metabench.tables.units import protocol_hash, row_key
 
 __all__ = ["SCHEMA_VERSION", "pack_rows"]
@@ -117,7 +117,6 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
         + ("" if seeds is None else f" --seeds {seeds}"),
     }
     folder = home / "table"
-    for name, data in files.items():
-        write_atomically(folder / name, data)
-    write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    files["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
+    write_together({folder / name: data for name, data in files.items()})
     return folder
