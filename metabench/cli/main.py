@@ -19,6 +19,7 @@ COMMANDS = {
     "search": "run architecture searches on a benchmark and compare them",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
+    "export": "write a space's table to a Parquet or CSV file",
     "cite": "print what to cite for a space, task, block or searcher",
 }
 """Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``metabench``; the process's own if None.
 
     Returns:
-        Exit code: 0, 2 for a user's mistake, 130 for an interruption, 141 for a reader that went away.
+        Exit code: 0, 1 if 'verify' finds a row that disagrees, 2 for a user's mistake, 130 for an interruption, 141 for
+        a reader that went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -85,8 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
         options = parse(module.Options, rest, command)
     except HelpShown:
         return 0
-    module.run(options)
-    return 0
+    return module.run(options) or 0
 
 
 def _help() -> str:
