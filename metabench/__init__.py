@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metabench.tables import export_table as export
     from metabench.tables import open_benchmark as open
     from metabench.tables import pack_table as pack
+    from metabench.tables import verify_table as verify
     from metabench.tables.result import Result
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "open",
     "pack",
     "search",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -49,6 +51,7 @@ _LAZY = {
     "open": "metabench.tables:open_benchmark",
     "pack": "metabench.tables:pack_table",
     "search": "metabench.searchers:run_search",
+    "verify": "metabench.tables:verify_table",
 }
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
     "export": "write a space's table to a Parquet or CSV file",
+    "verify": "train a random sample of a table's rows again, and compare",
     "cite": "print what to cite for a space, task, block or searcher",
 }
 """Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
     from metabench.tables.export import ExportReport, export_table
+    from metabench.tables.verify import VerifyReport, verify_table
 
 __all__ = [
     "ARCHITECTURE_METRICS",
@@ -19,10 +20,12 @@ __all__ = [
     "ExportReport",
     "Result",
     "Status",
+    "VerifyReport",
     "build_table",
     "export_table",
     "open_benchmark",
     "pack_table",
+    "verify_table",
 ]
 
 
@@ -79,9 +82,11 @@ _LATE = {
     "Benchmark": "benchmark",
     "BuildReport": "build",  # needs torch and Dask
     "ExportReport": "export",
+    "VerifyReport": "verify",
     "build_table": "build",
     "export_table": "export",
     "pack_table": "build",
+    "verify_table": "verify",
 }
 
 
