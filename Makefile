@@ -7,10 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/python -m pyright
 SETUP := pyproject.toml constraints.txt
 PEERS := .venv-peers
+QUERY_PEERS := .venv-query-peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-peers search test lint types unit wheel wheel-check table bench-layers clean
+.PHONY: help install install-test install-peers search test lint types unit wheel wheel-check table bench-layers bench-query clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -39,6 +40,11 @@ $(PEERS)/installed: tests/benchmarks/peers.txt constraints.txt pyproject.toml
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
+	@touch $@
+
+$(QUERY_PEERS)/installed: tests/benchmarks/query-peers.txt
+	$(PYTHON) -m venv $(QUERY_PEERS)
+	$(QUERY_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/query-peers.txt
 	@touch $@
 
 install: $(VENV)/installed ## make .venv
@@ -76,6 +82,9 @@ bench-layers: install-peers ## compare the layers with their peers, and write th
 	$(PEERS)/bin/python tests/benchmarks/layers.py --page
 	$(PEERS)/bin/python tests/benchmarks/layers_figure.py
 
-clean: ## remove what builds and tests leave; .venv, .venv-peers and runs stay
+bench-query: install $(QUERY_PEERS)/installed ## compare queries with nas-bench-graph, nats-bench, mf-prior-bench, yahpo-gym and Syne Tune
+	$(BIN)/python tests/benchmarks/query.py --peers $(QUERY_PEERS)/bin/python
+
+clean: ## remove what builds and tests leave; environments and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -not -path './$(QUERY_PEERS)/*' -prune -exec rm -rf {} +

@@ -49,6 +49,7 @@ def test_build_says_what_was_done_and_what_is_next(
             "seeds": 2,
             "workers": None,
             "scheduler": "tcp://host:1",
+            "queue": None,
             "progress": False,
             "dry_run": False,
         }
