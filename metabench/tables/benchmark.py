@@ -30,7 +30,7 @@ class Benchmark:
 
     Attributes:
         id: ``"space/task"``.
-        kind: ``"table"`` or ``"live"``.
+        kind: ``"table"``, ``"surrogate"`` or ``"live"``.
         space_definition: the :class:`Space`.
         task: the :class:`Task`.
         epochs: checkpoint epochs.
@@ -83,33 +83,37 @@ class Benchmark:
             f"epoch {epoch} is not recorded; the nearest is {nearest} (recorded: {', '.join(map(str, self.epochs))})."
         )
 
+    def _seed(self, seed: Any) -> Any:
+        """A replicate as an int, or ``"mean"``."""
+        if isinstance(seed, str) and seed == "mean":
+            return seed
+        if isinstance(seed, int | np.integer) and seed in self.seeds:
+            return int(seed)
+        raise self._unknown_seed(seed)
+
     def _unknown_seed(self, seed: Any) -> QueryError:
         known = ", ".join(map(str, self.seeds))
         return QueryError(f"seed {seed!r} is not in {self.id}; expected {known}, 'mean' or 'all'.")
 
     def _slice(self, epoch: int | None, seed: Any) -> Slice:
         """The slice of an epoch and a replicate or ``"mean"``, cut when it is first asked for."""
-        place = self._epoch(epoch)
-        if (
-            seed != "mean"
-            if isinstance(seed, str)
-            else not isinstance(seed, int | np.integer) or seed not in self.seeds
-        ):
-            raise self._unknown_seed(seed)
-        number: Any = seed if isinstance(seed, str) else int(seed)
+        place, number = self._epoch(epoch), self._seed(seed)
         found = self._slices.get((self.epochs[place], number))
         if found is None:
             replicate = None if number == "mean" else self.seeds.index(number)
-            values = cut_slice(self._source.arrays, self.space_definition.row_of, place, replicate)
+            means = self._source.means if replicate is None else None
+            arrays = self._source.arrays if means is None else means
+            values = cut_slice(arrays, self.space_definition.row_of, place, replicate)
             found = Slice(values, self.epochs[place], number)
         if place == len(self.epochs) - 1:
             self._slices[None, number] = found
         self._slices[self.epochs[place], number] = found
         return found
 
-    def _ensure(self, codes: Any) -> None:
+    def _ensure(self, codes: Any, seed: Any) -> None:
         """Lets a source that makes its numbers when asked make those of these codes."""
-        if self._source.ensure(self.space_definition.row_of[codes]):
+        apart = self._source.means is not None and isinstance(seed, str) and seed == "mean"
+        if self._source.ensure(self.space_definition.row_of[codes], replicates=not apart):
             self._slices.clear()
 
     def _missing(self, code: int, seed: int | str) -> MissingResultError:
@@ -140,11 +144,15 @@ class Benchmark:
             code = self.space_definition.code(architecture)
         if not self._fixed:
             self._epoch(epoch)  # before a training that nobody could use
-            self._ensure([code])
+            if not (isinstance(seed, str) and seed == "all"):
+                self._seed(seed)
+            self._ensure([code], seed)
         try:
             part = self._slices[epoch, seed]
         except (KeyError, TypeError):  # not cut yet, not recorded, or unhashable
             if isinstance(seed, str) and seed == "all":
+                if not self.seeds:
+                    raise self._missing(code, seed) from None
                 return [self.query(code, epoch=epoch, seed=one) for one in self.seeds]
             part = self._slice(epoch, seed)
         status = part.status[code]
@@ -187,15 +195,16 @@ class Benchmark:
                 )
         columns = [self._column[name] for name in metrics]
         self._epoch(epoch)
+        if isinstance(seed, str) and seed != "mean":
+            raise QueryError(f"seed={seed!r}: expected 'mean', a replicate or one replicate a code.")
+        one = np.ndim(seed) == 0
+        chosen = self._seed(np.asarray(seed)[()] if isinstance(seed, np.ndarray) else seed) if one else seed
+        replicates = None if one else self._replicates(seed, len(codes))
         if not self._fixed:
-            self._ensure(codes)
-        if isinstance(seed, str) or np.ndim(seed) == 0:
-            if isinstance(seed, str) and seed != "mean":
-                raise QueryError(f"seed={seed!r}: expected 'mean', a replicate or one replicate a code.")
-            scalar = seed if isinstance(seed, str | int) else np.asarray(seed)[()]
-            return self._slice(epoch, scalar).columns(codes, columns)
-        replicates = self._replicates(seed, len(codes))
-        stacked = np.concatenate([self._slice(epoch, one).values[:, columns] for one in self.seeds])
+            self._ensure(codes, chosen)
+        if replicates is None:
+            return self._slice(epoch, chosen).columns(codes, columns)
+        stacked = np.concatenate([self._slice(epoch, number).values[:, columns] for number in self.seeds])
         return stacked.take(codes + replicates * self._size, axis=0)
 
     def _codes(self, codes: Any) -> np.ndarray:
@@ -214,7 +223,7 @@ class Benchmark:
             raise QueryError(
                 f"seeds have shape {seeds.shape} and type {seeds.dtype}; expected one integer or ({count},) of them."
             )
-        place = np.full(max(self.seeds) + 1, -1)
+        place = np.full(max(self.seeds, default=-1) + 1, -1)
         place[list(self.seeds)] = range(len(self.seeds))
         if count and (seeds.min() < 0 or seeds.max() >= len(place)):
             raise self._unknown_seed(int(seeds.min() if seeds.min() < 0 else seeds.max()))

@@ -68,7 +68,9 @@ def cut_slice(arrays: Arrays, row_of: np.ndarray, place: int, replicate: int | N
     count, last = results.shape[1], results.shape[-1]
     values = np.empty((len(costs), len(METRICS)), dtype=np.float32)
     values[:, last + 1 :] = costs
-    if replicate is None:  # one by one: much faster than mean() over a short axis
+    if not count:
+        values[:, : last + 1] = np.nan
+    elif replicate is None:  # one by one: much faster than mean() over a short axis
         values[:, :last] = sum(results[:, i, place].astype(np.float64) for i in range(count)) / count
         values[:, last] = sum(seconds[:, i, place].astype(np.float64) for i in range(count)) / count
     else:

@@ -21,16 +21,22 @@ class Source(ABC):
         seeds: replicates.
         arrays: results ``(architecture, seed, epoch, metric)``, seconds ``(architecture, seed, epoch)`` and costs
             ``(architecture, cost)``, float32, NaN where a cell is missing.
+        means: the same with one seed, where ``"mean"`` is not the mean over the replicates; else None.
         fixed: whether the arrays never change, so that :meth:`ensure` need not be called.
     """
 
     seeds: tuple[int, ...]
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+    means: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     fixed: bool = False
 
     @abstractmethod
-    def ensure(self, rows: np.ndarray) -> bool:
-        """Makes sure that the cells of these rows are there, if the source can; whether the arrays changed."""
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
+        """Makes sure that the cells of these rows are there, if the source can; only their means if not replicates.
+
+        Returns:
+            Whether an array changed.
+        """
 
 
 class TableSource(Source):
@@ -44,7 +50,7 @@ class TableSource(Source):
         count = len(self.seeds)  # tasks may differ in their replicates
         self.arrays = (table.results[index, :, :count], table.seconds[index, :, :count], table.costs[index])
 
-    def ensure(self, rows: np.ndarray) -> bool:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
         """A table has what it has."""
         return False
 
@@ -62,7 +68,7 @@ class LiveSource(Source):
             np.full((shape[0], len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32),
         )
 
-    def ensure(self, rows: np.ndarray) -> bool:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
         """Trains the rows that have not been trained yet."""
         from metabench.tables.units import Unit, run_unit
 

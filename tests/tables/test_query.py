@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import metabench
+from metabench.datasets import load_task
 from metabench.errors import ArchitectureError, MissingResultError, QueryError
 from metabench.spaces import load_space
+from metabench.tables.benchmark import Benchmark
 from metabench.tables.result import METRICS, Result, Status, make_result
 from metabench.tables.slices import Slice
+from metabench.tables.source import Source
 
 CODE = 14  # mlp.residual,mlp.residual: 1 * 13 + 1
 
@@ -100,6 +103,21 @@ def rewrite(table: Path, results: np.ndarray) -> None:
     (table / "manifest.json").write_text(json.dumps(manifest))
 
 
+def test_a_task_without_any_row(table: Path) -> None:
+    import json
+
+    manifest = json.loads((table / "manifest.json").read_text())
+    manifest["tasks"]["spirals-v1"]["seeds"] = []  # as packing writes it for a task that nothing was trained on
+    (table / "manifest.json").write_text(json.dumps(manifest))
+    bench = metabench.open("cells2-v1/spirals-v1")
+    for seed in ("mean", "all"):
+        with pytest.raises(MissingResultError, match=f"seed {seed}, is not in the table yet"):
+            bench.query(CODE, seed=seed)
+    assert np.isnan(bench.query_batch([CODE])).all()
+    with pytest.raises(QueryError):
+        bench.query_batch([CODE], seed=np.array([0]))
+
+
 def test_a_diverged_replicate_makes_the_mean_diverged(table: Path) -> None:
     array = np.load(table / "results.npy")
     place = load_space("cells2-v1").canonical_codes.tolist().index(CODE)
@@ -163,3 +181,46 @@ def test_bad_queries(table: Path) -> None:
         with pytest.raises(ArchitectureError, match=f"code {code} is not in space"):
             bench.query_batch([0, code])
     assert bench.query_batch([]).shape == (0, 1)
+
+
+class Lazy(Source):
+    """Makes a row's numbers when it is asked for; means are apart: replicate s of row r is r + s, the mean -r."""
+
+    def __init__(self, rows: int, epochs: int) -> None:
+        self.seeds = (0, 1)
+        self.asked: list[tuple[list[int], bool]] = []
+        self.arrays, self.means = (
+            tuple(np.full(shape, np.nan, np.float32) for shape in ((rows, n, epochs, 7), (rows, n, epochs), (rows, 4)))
+            for n in (2, 1)
+        )
+
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
+        self.asked.append((rows.tolist(), replicates))
+        target = self.arrays if replicates else self.means
+        changed = np.isnan(target[0][rows, 0, 0, 0]).any()
+        for row in rows:
+            for s in range(target[0].shape[1]):
+                for array in target[:2]:
+                    array[row, s] = row + s if replicates else -row
+            target[2][row] = 1.0
+        return bool(changed)
+
+
+def test_a_source_that_makes_numbers_when_asked_is_asked_each_time() -> None:
+    space, task = load_space("cells2-v1"), load_task("mnist1d-v1")
+    source = Lazy(157, 12)
+    bench = Benchmark(space, task, "surrogate", source, {})
+    codes = space.canonical_codes
+    assert bench.query(int(codes[3])).val_score == -3
+    assert bench.query(int(codes[5])).val_score == -5  # the slice that was cut for row 3 is not used again
+    assert bench.query(int(codes[5]), seed=1).val_score == 6
+    assert bench.query_batch(codes[[3, 9]], seed=0)[:, 0].tolist() == [3, 9]
+    assert bench.query_batch(codes[[3, 9]])[:, 0].tolist() == [-3, -9]
+    assert source.asked == [([3], False), ([5], False), ([5], True), ([3, 9], True), ([3, 9], False)]
+    with pytest.raises(QueryError):
+        bench.query(int(codes[4]), epoch=1000)
+    with pytest.raises(QueryError):
+        bench.query(int(codes[4]), seed=2)
+    with pytest.raises(QueryError):
+        bench.query_batch(codes[[4]], seed=np.array([2]))
+    assert source.asked[5:] == []  # nothing is trained for a query that cannot be answered
