@@ -7,11 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYRIGHT := PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/python -m pyright
 SETUP := pyproject.toml constraints.txt
 PEERS := .venv-peers
+QUERY_PEERS := .venv-query-peers
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl bench-meta study-metarl clean
+	bench-metarl bench-meta bench-query study-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -29,7 +30,7 @@ $(VENV)/installed: $(SETUP) | $(BIN)/python
 # learn2learn 0.2.0 ships C files that no longer compile: `build_ext` makes it generate them again, which only a PEP 517 build
 # passes on; --no-deps keeps its torchvision from replacing torch.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn,jobqueue]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn,jobqueue,parquet]'
 	$(PIP) install --quiet --no-deps --use-pep517 --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
 
@@ -40,6 +41,11 @@ $(PEERS)/installed: tests/benchmarks/peers.txt constraints.txt pyproject.toml
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -e .
+	@touch $@
+
+$(QUERY_PEERS)/installed: tests/benchmarks/query-peers.txt
+	$(PYTHON) -m venv $(QUERY_PEERS)
+	$(QUERY_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/query-peers.txt
 	@touch $@
 
 install: $(VENV)/installed ## make .venv
@@ -94,6 +100,9 @@ bench-metarl: install-test ## time the meta-RL environments, beside gymnasium's 
 bench-meta: install-test ## our MAML's speed against learn2learn's, in one run
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/meta.py
 
+bench-query: install $(QUERY_PEERS)/installed ## compare queries with nas-bench-graph, nats-bench, mf-prior-bench, yahpo-gym and Syne Tune
+	$(BIN)/python tests/benchmarks/query.py --peers $(QUERY_PEERS)/bin/python
+
 # The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
 SEARCH_PEERS := .venv-search-peers
 $(SEARCH_PEERS)/installed: tests/benchmarks/search_peers.txt $(SETUP)
@@ -109,4 +118,4 @@ bench-search: $(SEARCH_PEERS)/installed ## own cost of a trial: our searchers be
 
 clean: ## remove what builds and tests leave; virtual environments and runs stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(PEERS)/*' -not -path './$(SEARCH_PEERS)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

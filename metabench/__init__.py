@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
+    from metabench.tables import export_table as export
     from metabench.tables import open_benchmark as open
     from metabench.tables import pack_table as pack
+    from metabench.tables import verify_table as verify
     from metabench.tables.result import Result
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "build",
     "errors",
     "explore",
+    "export",
     "learned",
     "load_space",
     "load_task",
@@ -40,6 +43,7 @@ __all__ = [
     "pack",
     "report",
     "search",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -49,6 +53,7 @@ _LAZY = {
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
     "explore": "metabench.metarl.explore:explore",
+    "export": "metabench.tables:export_table",
     "learned": "metabench.learned",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
@@ -57,6 +62,7 @@ _LAZY = {
     "pack": "metabench.tables:pack_table",
     "report": "metabench.analysis.report:build_report",
     "search": "metabench.searchers:run_search",
+    "verify": "metabench.tables:verify_table",
 }
 
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "build": "train the rows of a table that are still missing",
     "meta-train": "meta-train a learned optimizer, or MAML and its kin on a few-shot task",
     "pack": "pack a space's trained rows into one table file",
+    "export": "write a space's table to a Parquet or CSV file",
+    "verify": "train a random sample of a table's rows again, and compare",
     "cite": "print what to cite for a space, task, block, searcher or agent",
 }
 """Command -> what it does. Each lives in a module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""
@@ -45,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``metabench``; the process's own if None.
 
     Returns:
-        Exit code: 0, 1 if some of the work failed, 2 for a user's mistake, 130 for an interruption, 141 for a reader
-        that went away.
+        Exit code: 0, 1 if some of the work failed or 'verify' finds a row that disagrees, 2 for a user's mistake, 130 for
+        an interruption, 141 for a reader that went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:

@@ -61,13 +61,16 @@ def check_keys(path: Path, data: dict[str, Any], types: dict[str, tuple[type, st
     Raises:
         DefinitionError: naming file, line and key, what was expected, and the nearest known key.
     """
+
+    def bad(key: str, why: str) -> DefinitionError:
+        return DefinitionError(f"{path}:{key_line(path, key)}: key {key!r} {why}")
+
     for key, value in data.items():
-        where = f"{path}:{key_line(path, key)}: key {key!r}"
         if key not in types:
-            raise DefinitionError(f"{where} is unknown.{did_you_mean(key, types)} Known: {', '.join(types)}.")
+            raise bad(key, f"is unknown.{did_you_mean(key, types)} Known: {', '.join(types)}.")
         expected, words = types[key]
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-            raise DefinitionError(f"{where} is {value!r}; expected {words}.")
+            raise bad(key, f"is {value!r}; expected {words}.")
     missing = [key for key in required if key not in data]
     if missing:
         raise DefinitionError(f"{path}:1: key {missing[0]!r} is missing; expected {types[missing[0]][1]}.")

@@ -63,6 +63,19 @@ class Space:
         """The table row of every code, int64 ``(size,)``."""
         return np.searchsorted(self.canonical_codes, self._canonical)
 
+    @cached_property
+    def blocks_of(self) -> list[tuple[str, ...]]:
+        """The blocks of every code, skips removed; what ``architecture(code).blocks`` gives, all at once."""
+        digits = self._canonical[:, None] // self._weights % len(self.blocks)
+        names = np.array(self.blocks, dtype=object)[digits]
+        depths = (digits != self._digit.get(SKIP, -1)).sum(axis=1)  # a canonical code's skips are its last
+        found = np.empty(self.size, dtype=object)
+        for depth in np.unique(depths):
+            chosen = np.flatnonzero(depths == depth)
+            for code, blocks in zip(chosen.tolist(), map(tuple, names[chosen, :depth].tolist()), strict=True):
+                found[code] = blocks
+        return found.tolist()
+
     def canonical(self, code: int) -> int:
         """The canonical code of any code.
 

@@ -9,17 +9,23 @@ from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Resu
 if TYPE_CHECKING:
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
+    from metabench.tables.export import ExportReport, export_table
+    from metabench.tables.verify import VerifyReport, verify_table
 
 __all__ = [
     "ARCHITECTURE_METRICS",
     "TRAINING_METRICS",
     "Benchmark",
     "BuildReport",
+    "ExportReport",
     "Result",
     "Status",
+    "VerifyReport",
     "build_table",
+    "export_table",
     "open_benchmark",
     "pack_table",
+    "verify_table",
 ]
 
 
@@ -75,13 +81,22 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     return Benchmark(space, task, kind, TableSource(table, task), provenance)
 
 
+_LATE = {
+    "Benchmark": "benchmark",
+    "BuildReport": "build",  # needs torch and Dask
+    "ExportReport": "export",
+    "VerifyReport": "verify",
+    "build_table": "build",
+    "export_table": "export",
+    "pack_table": "build",
+    "verify_table": "verify",
+}
+
+
 def __getattr__(name: str) -> object:
-    if name in ("build_table", "pack_table", "BuildReport"):  # these need torch and Dask
-        import metabench.tables.build as build
+    """Imports a name when it is first asked for."""
+    if name not in _LATE:
+        raise AttributeError(name)
+    import importlib
 
-        return getattr(build, name)
-    if name == "Benchmark":
-        from metabench.tables.benchmark import Benchmark
-
-        return Benchmark
-    raise AttributeError(name)
+    return getattr(importlib.import_module(f"metabench.tables.{_LATE[name]}"), name)

@@ -13,7 +13,8 @@ from metabench.errors import MissingResultError, QueryError
 from metabench.registry import did_you_mean
 from metabench.seeding import numpy_generator
 from metabench.spaces import Space
-from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Result, Status
+from metabench.tables.result import METRICS, Result, Status, make_result
+from metabench.tables.slices import UNCONVERGED_LIMIT, Slice, cut_slice
 from metabench.tables.source import Source
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNCONVERGED_LIMIT", "Benchmark"]
 
-_REMEMBERED = 50_000  # answers kept, about 50 MB: results are immutable, and a search asks for the same ones often
-UNCONVERGED_LIMIT = 0.05  # a training is called unconverged when more than this fraction of its samples missed
+_MISSING = Status.MISSING  # an enum's members are slow to reach
 
 
 class Benchmark:
@@ -30,7 +30,7 @@ class Benchmark:
 
     Attributes:
         id: ``"space/task"``.
-        kind: ``"table"`` or ``"live"``.
+        kind: ``"table"``, ``"surrogate"`` or ``"live"``.
         space_definition: the :class:`Space`.
         task: the :class:`Task`.
         epochs: checkpoint epochs.
@@ -38,7 +38,7 @@ class Benchmark:
         metrics: names that :meth:`query_batch` knows.
     """
 
-    metrics = (*TRAINING_METRICS, "train_seconds", *ARCHITECTURE_METRICS)
+    metrics = METRICS
 
     def __init__(self, space: Space, task: Task, kind: str, source: Source, provenance: Mapping[str, Any]) -> None:
         self.id = f"{space.id}/{task.id}"
@@ -49,12 +49,21 @@ class Benchmark:
         self.seeds = source.seeds
         self.provenance = provenance
         self._source = source
-        self._epoch_index = {epoch: i for i, epoch in enumerate(self.epochs)}
-        self._answers: dict[tuple[int, int | None, int | str], Result] = {}
+        self._size, self._fixed = space.size, source.fixed
+        self._slices: dict[tuple[int | None, int | str], Slice] = {}
         self._column = {name: i for i, name in enumerate(self.metrics)}
 
     def __repr__(self) -> str:
         return f"Benchmark({self.id!r}, kind={self.kind!r}, epochs={self.epochs}, seeds={self.seeds})"
+
+    @cached_property
+    def _blocks(self) -> list[tuple[str, ...]]:
+        return self.space_definition.blocks_of
+
+    @cached_property
+    def _canonical(self) -> list[int]:
+        space = self.space_definition
+        return space.canonical_codes[space.row_of].tolist()
 
     @cached_property
     def space(self) -> ConfigurationSpace:
@@ -62,48 +71,56 @@ class Benchmark:
         return self.space_definition.configuration_space()
 
     def _epoch(self, epoch: int | None) -> int:
+        """The place of a recorded epoch."""
         if epoch is None:
             return len(self.epochs) - 1
-        index = self._epoch_index.get(epoch)
-        if index is None:
-            nearest = min(self.epochs, key=lambda known: abs(known - epoch))
-            raise QueryError(
-                f"epoch {epoch} is not recorded; the nearest is {nearest} "
-                f"(recorded: {', '.join(map(str, self.epochs))})."
-            )
-        return index
+        if epoch in self.epochs:
+            return self.epochs.index(epoch)
+        if not isinstance(epoch, int | float | np.number) or epoch != epoch:
+            raise QueryError(f"epoch {epoch!r} is no number; recorded: {', '.join(map(str, self.epochs))}.")
+        nearest = min(self.epochs, key=lambda known: abs(known - epoch))
+        raise QueryError(
+            f"epoch {epoch} is not recorded; the nearest is {nearest} (recorded: {', '.join(map(str, self.epochs))})."
+        )
 
-    def _check_seed(self, seed: Any) -> None:
-        if seed not in self.seeds:
-            raise QueryError(
-                f"seed {seed!r} is not in {self.id}; expected {', '.join(map(str, self.seeds))}, 'mean' or 'all'."
-            )
+    def _seed(self, seed: Any) -> Any:
+        """A replicate as an int, or ``"mean"``."""
+        if isinstance(seed, str) and seed == "mean":
+            return seed
+        if isinstance(seed, int | np.integer) and seed in self.seeds:
+            return int(seed)
+        raise self._unknown_seed(seed)
 
-    def _values(self, row: int, epoch: int, seed: int | None) -> np.ndarray:
-        """All metrics of one row, ``(seeds, n_metrics)``, or of one seed, ``(n_metrics,)``."""
-        self._source.ensure(np.array([row]))
-        results, seconds, costs = self._source.arrays
-        if seed is None:
-            shared = np.broadcast_to(costs[row], (len(self.seeds), costs.shape[-1]))
-            return np.concatenate([results[row, :, epoch], seconds[row, :, epoch, None], shared], axis=-1)
-        return np.concatenate([results[row, seed, epoch], seconds[row, seed, epoch, None], costs[row]])
+    def _unknown_seed(self, seed: Any) -> QueryError:
+        known = ", ".join(map(str, self.seeds))
+        return QueryError(f"seed {seed!r} is not in {self.id}; expected {known}, 'mean' or 'all'.")
 
-    def _result(self, code: int, epoch: int, seed: int | str, values: np.ndarray) -> Result:
-        numbers = values.tolist()
-        loss, unconverged = numbers[0], numbers[5]
-        if loss != loss:
-            blocks = self.space_definition.architecture(code)
-            raise MissingResultError(
-                f"{self.id}: architecture {blocks} (code {code}), seed {seed}, is not in the table yet; "
-                f"finish it with 'metabench build --space {self.space_definition.id}', or ask kind='live'."
-            )
-        if loss == float("inf"):
-            status = Status.DIVERGED
-        else:
-            status = Status.UNCONVERGED if unconverged > UNCONVERGED_LIMIT else Status.OK
-        architecture = self.space_definition.architecture(code).blocks
-        fields: Any = (architecture, code, self.epochs[epoch], seed, *numbers, status, self.provenance)
-        return Result(*fields)
+    def _slice(self, epoch: int | None, seed: Any) -> Slice:
+        """The slice of an epoch and a replicate or ``"mean"``, cut when it is first asked for."""
+        place, number = self._epoch(epoch), self._seed(seed)
+        found = self._slices.get((self.epochs[place], number))
+        if found is None:
+            replicate = None if number == "mean" else self.seeds.index(number)
+            means = self._source.means if replicate is None else None
+            arrays = self._source.arrays if means is None else means
+            values = cut_slice(arrays, self.space_definition.row_of, place, replicate)
+            found = Slice(values, self.epochs[place], number)
+        if place == len(self.epochs) - 1:
+            self._slices[None, number] = found
+        self._slices[self.epochs[place], number] = found
+        return found
+
+    def _ensure(self, codes: Any, seed: Any) -> None:
+        """Lets a source that makes its numbers when asked make those of these codes."""
+        apart = self._source.means is not None and isinstance(seed, str) and seed == "mean"
+        if self._source.ensure(self.space_definition.row_of[codes], replicates=not apart):
+            self._slices.clear()
+
+    def _missing(self, code: int, seed: int | str) -> MissingResultError:
+        return MissingResultError(
+            f"{self.id}: architecture {self.space_definition.architecture(code)} (code {code}), seed {seed}, is not in "
+            f"the table yet; finish it with 'metabench build --space {self.space_definition.id}', or ask kind='live'."
+        )
 
     def query(self, architecture: Any, *, epoch: int | None = None, seed: int | Literal["mean", "all"] = "mean") -> Any:
         """What one architecture achieved.
@@ -119,26 +136,31 @@ class Benchmark:
         Raises:
             ArchitectureError, UnknownNameError: if the architecture is not in the space.
             QueryError: if the epoch or seed is not recorded; the message offers the nearest.
-            MissingResultError: if the cell has not been measured.
+            MissingResultError: if the cell has not been measured, or, for the mean, one replicate of it.
         """
-        if type(architecture) is int:
-            ready = self._answers.get((architecture, epoch, seed))
-            if ready is not None:
-                return ready
-        code = self.space_definition.code(architecture)
-        index, row = self._epoch(epoch), int(self.space_definition.row_of[code])
-        if seed == "all":
-            values = self._values(row, index, None)
-            return [self._result(code, index, s, v) for s, v in zip(self.seeds, values, strict=True)]
-        if seed == "mean":
-            result = self._result(code, index, seed, self._values(row, index, None).mean(axis=0))
+        if type(architecture) is int and 0 <= architecture < self._size:
+            code = architecture
         else:
-            self._check_seed(seed)
-            result = self._result(code, index, int(seed), self._values(row, index, self.seeds.index(int(seed))))
-        if len(self._answers) >= _REMEMBERED:
-            self._answers.clear()
-        self._answers[architecture if type(architecture) is int else code, epoch, seed] = result
-        return result
+            code = self.space_definition.code(architecture)
+        if not self._fixed:
+            self._epoch(epoch)  # before a training that nobody could use
+            if not (isinstance(seed, str) and seed == "all"):
+                self._seed(seed)
+            self._ensure([code], seed)
+        try:
+            part = self._slices[epoch, seed]
+        except (KeyError, TypeError):  # not cut yet, not recorded, or unhashable
+            if isinstance(seed, str) and seed == "all":
+                if not self.seeds:
+                    raise self._missing(code, seed) from None
+                return [self.query(code, epoch=epoch, seed=one) for one in self.seeds]
+            part = self._slice(epoch, seed)
+        status = part.status[code]
+        if status is _MISSING:
+            raise self._missing(code, part.seed)
+        numbers = part.read(part.buffer, code * part.stride)
+        blocks, canonical = self._blocks[code], self._canonical[code]
+        return make_result(blocks, canonical, part.epoch, part.seed, numbers, status, self.provenance)
 
     def query_batch(
         self,
@@ -163,39 +185,52 @@ class Benchmark:
             QueryError: if an epoch, seed or metric is not recorded.
             ArchitectureError: if a code is not in the space.
         """
-        codes, index = np.atleast_1d(np.asarray(codes)), self._epoch(epoch)
-        if codes.ndim != 1 or (codes.size and not np.issubdtype(codes.dtype, np.integer)):
-            raise QueryError(f"codes have shape {codes.shape} and type {codes.dtype}; expected integers (n,).")
-        if codes.size and (codes.min() < 0 or codes.max() >= self.space_definition.size):
-            self.space_definition.canonical(int(codes.min() if codes.min() < 0 else codes.max()))
+        codes = self._codes(codes)
+        if isinstance(metrics, str):
+            raise QueryError(f"metrics={metrics!r}: expected a list of names, as in [{metrics!r}].")
         for name in metrics:
             if name not in self._column:
                 raise QueryError(
-                    f"unknown metric {name!r}.{did_you_mean(name, self.metrics)} Known: {', '.join(self.metrics)}."
+                    f"unknown metric {name!r}.{did_you_mean(str(name), self.metrics)} Known: {', '.join(self.metrics)}."
                 )
-        rows = self.space_definition.row_of[codes.astype(np.int64)]
-        self._source.ensure(rows)
-        results, seconds, costs = self._source.arrays
-        chosen: Any
-        if isinstance(seed, str):
-            if seed != "mean":
-                raise QueryError(f"seed={seed!r}: expected 'mean', a replicate or one replicate a code.")
-            chosen = slice(None)
-        else:
-            chosen = np.asarray(seed)
-            for value in np.unique(chosen):
-                self._check_seed(int(value))
-        out = np.empty((len(rows), len(metrics)), dtype=np.float32)
-        n_results = results.shape[-1]
-        for i, name in enumerate(metrics):
-            column = self._column[name]
-            if column > n_results:
-                out[:, i] = costs[rows, column - n_results - 1]
-                continue
-            array = seconds[:, :, index] if column == n_results else results[:, :, index, column]
-            picked = array[rows] if isinstance(chosen, slice) else array[rows, chosen]
-            out[:, i] = picked.mean(axis=-1) if isinstance(chosen, slice) else picked
-        return out
+        columns = [self._column[name] for name in metrics]
+        self._epoch(epoch)
+        if isinstance(seed, str) and seed != "mean":
+            raise QueryError(f"seed={seed!r}: expected 'mean', a replicate or one replicate a code.")
+        one = np.ndim(seed) == 0
+        chosen = self._seed(np.asarray(seed)[()] if isinstance(seed, np.ndarray) else seed) if one else seed
+        replicates = None if one else self._replicates(seed, len(codes))
+        if not self._fixed:
+            self._ensure(codes, chosen)
+        if replicates is None:
+            return self._slice(epoch, chosen).columns(codes, columns)
+        stacked = np.concatenate([self._slice(epoch, number).values[:, columns] for number in self.seeds])
+        return stacked.take(codes + replicates * self._size, axis=0)
+
+    def _codes(self, codes: Any) -> np.ndarray:
+        """Checked codes, int64 ``(n,)``."""
+        codes = np.atleast_1d(np.asarray(codes))
+        if codes.ndim != 1 or (codes.size and not np.issubdtype(codes.dtype, np.integer)):
+            raise QueryError(f"codes have shape {codes.shape} and type {codes.dtype}; expected integers (n,).")
+        if codes.size and (codes.min() < 0 or codes.max() >= self._size):
+            self.space_definition.canonical(int(codes.min() if codes.min() < 0 else codes.max()))
+        return codes.astype(np.int64, copy=False)
+
+    def _replicates(self, seeds: Any, count: int) -> np.ndarray:
+        """The places of replicates ``(n,)`` among :attr:`seeds`."""
+        seeds = np.asarray(seeds)
+        if seeds.shape != (count,) or (count and not np.issubdtype(seeds.dtype, np.integer)):
+            raise QueryError(
+                f"seeds have shape {seeds.shape} and type {seeds.dtype}; expected one integer or ({count},) of them."
+            )
+        place = np.full(max(self.seeds, default=-1) + 1, -1)
+        place[list(self.seeds)] = range(len(self.seeds))
+        if count and (seeds.min() < 0 or seeds.max() >= len(place)):
+            raise self._unknown_seed(int(seeds.min() if seeds.min() < 0 else seeds.max()))
+        found = place[seeds.astype(np.int64, copy=False)]
+        if found.size and found.min() < 0:
+            raise self._unknown_seed(int(seeds[found.argmin()]))
+        return found
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """``n`` canonical codes drawn uniformly with replacement, int64 ``(n,)``; the same for the same seed."""

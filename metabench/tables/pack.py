@@ -16,10 +16,10 @@ from metabench.datasets import Task
 from metabench.errors import TableError
 from metabench.spaces import Space
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
-from metabench.tables.shards import read_shards, write_atomically
+from metabench.tables.shards import read_shards, write_together
 from metabench.tables.units import protocol_hash, row_key
 
-__all__ = ["SCHEMA_VERSION", "pack_rows"]
+__all__ = ["SCHEMA_VERSION", "pack_rows", "protocols_hash"]
 
 SCHEMA_VERSION = 2  # 2: seeds and checksums of each task apart
 
@@ -33,6 +33,16 @@ def _npy(array: np.ndarray) -> bytes:
 def _trained_seeds(results: np.ndarray) -> list[int]:
     """Replicates 0 to the last one that any architecture has; ``results`` is one task's."""
     return list(range(1 + max(np.flatnonzero(~np.isnan(results[:, :, 0, 0]).all(axis=0)), default=-1)))
+
+
+def protocols_hash(space: Space, tasks: Sequence[Task]) -> str:
+    """SHA-256 of the protocols of all rows: what a table's numbers depend on."""
+    digest = hashlib.sha256()
+    architectures = [space.architecture(int(code)) for code in space.canonical_codes]
+    for task in tasks:
+        for architecture in architectures:
+            digest.update(protocol_hash(architecture, task, space.width).encode())
+    return digest.hexdigest()
 
 
 def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> Path:
@@ -60,11 +70,9 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
     seconds = np.full(results.shape[:-1], np.nan, dtype=np.float32)
     costs = np.full((len(tasks), len(codes), len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32)
     provenance: Counter[str] = Counter()
-    protocols = hashlib.sha256()
     for i, task in enumerate(tasks):
         places = {}
         for j, architecture in enumerate(architectures):
-            protocols.update(protocol_hash(architecture, task, space.width).encode())
             for seed in range(replicates):
                 places[row_key(architecture, task, space.width, seed)] = (j, seed)
         for shard in shards[task.id]:
@@ -106,7 +114,7 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
         "metrics": list(TRAINING_METRICS),
         "costs": list(ARCHITECTURE_METRICS),
         "finished": int((~np.isnan(results[:, :, :, 0, 0])).sum()),
-        "protocols": protocols.hexdigest(),
+        "protocols": protocols_hash(space, tasks),
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
         },
@@ -117,7 +125,6 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
         + ("" if seeds is None else f" --seeds {seeds}"),
     }
     folder = home / "table"
-    for name, data in files.items():
-        write_atomically(folder / name, data)
-    write_atomically(folder / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    files["manifest.json"] = (json.dumps(manifest, indent=2) + "\n").encode()
+    write_together({folder / name: data for name, data in files.items()})
     return folder

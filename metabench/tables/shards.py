@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from metabench.content import folder
 from metabench.errors import TableError
 
-__all__ = ["Shard", "lock_table", "read_shards", "table_home", "write_atomically", "write_shard"]
+__all__ = ["Shard", "lock_table", "read_shards", "table_home", "write_atomically", "write_shard", "write_together"]
 
 
 @dataclass(frozen=True)
@@ -93,20 +93,34 @@ def lock_table(home: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file so that a reader, or the next run after a kill, sees all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together: nothing is replaced before all of them are on the disk.
+
+    Raises:
+        TableError: if the disk is full or cannot be written; then what was there before stays.
+    """
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
+    path = next(iter(files))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partials[path], "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, partial in partials.items():
+            os.replace(partial, path)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise TableError(
             f"{path}: cannot be written: {error.strerror}; make room or choose another folder, and run again."
         ) from error
+    finally:
+        for partial in partials.values():
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def write_shard(home: Path, shard: Shard) -> Path:

@@ -21,18 +21,28 @@ class Source(ABC):
         seeds: replicates.
         arrays: results ``(architecture, seed, epoch, metric)``, seconds ``(architecture, seed, epoch)`` and costs
             ``(architecture, cost)``, float32, NaN where a cell is missing.
+        means: the same with one seed, where ``"mean"`` is not the mean over the replicates; else None.
+        fixed: whether the arrays never change, so that :meth:`ensure` need not be called.
     """
 
     seeds: tuple[int, ...]
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+    means: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    fixed: bool = False
 
     @abstractmethod
-    def ensure(self, rows: np.ndarray) -> None:
-        """Makes sure that the cells of these rows are there, if the source can."""
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
+        """Makes sure that the cells of these rows are there, if the source can; only their means if not replicates.
+
+        Returns:
+            Whether an array changed.
+        """
 
 
 class TableSource(Source):
     """One task of a packed table."""
+
+    fixed = True
 
     def __init__(self, table: Table, task: Task) -> None:
         index = list(table.manifest["tasks"]).index(task.id)
@@ -40,8 +50,9 @@ class TableSource(Source):
         count = len(self.seeds)  # tasks may differ in their replicates
         self.arrays = (table.results[index, :, :count], table.seconds[index, :, :count], table.costs[index])
 
-    def ensure(self, rows: np.ndarray) -> None:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
         """A table has what it has."""
+        return False
 
 
 class LiveSource(Source):
@@ -57,14 +68,14 @@ class LiveSource(Source):
             np.full((shape[0], len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32),
         )
 
-    def ensure(self, rows: np.ndarray) -> None:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
         """Trains the rows that have not been trained yet."""
         from metabench.tables.units import Unit, run_unit
 
         results, seconds, costs = self.arrays
-        for row in np.unique(rows):
-            if not np.isnan(costs[row, 0]):
-                continue
+        missing = np.unique(rows)[np.isnan(costs[np.unique(rows), 0])]
+        for row in missing:
             architecture = self._space.architecture(int(self._space.canonical_codes[row]))
             answer = run_unit(Unit((architecture,), self._task, self._space.width, self.seeds))
             results[row], seconds[row], costs[row] = answer.values[0], answer.seconds[0], answer.cost[0]
+        return len(missing) > 0

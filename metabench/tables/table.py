@@ -17,6 +17,9 @@ from metabench.tables.pack import SCHEMA_VERSION
 __all__ = ["Table", "find_table", "open_table"]
 
 
+_ARRAYS = ("results.npy", "seconds.npy", "costs.npy")
+
+
 @dataclass(frozen=True)
 class Table:
     """The three arrays (see :func:`metabench.tables.pack.pack_rows`), read-only, and the manifest."""
@@ -46,14 +49,18 @@ def find_table(space_id: str) -> Path:
 
 
 def _read_manifest(place: Path) -> dict[str, Any]:
+    path = place / "manifest.json"
     try:
-        manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         schema = manifest["schema_version"]
-        _ = manifest["files"], manifest["tasks"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(
-            f"{place / 'manifest.json'}: not a readable manifest ({error}); pack the table again."
-        ) from error
+        if not isinstance(schema, int):
+            raise ValueError(f"schema_version is {schema!r}")
+        if schema == SCHEMA_VERSION:
+            _shapes(manifest)
+            for about in (*manifest["tasks"].values(), {"sha256": manifest["files"]}):
+                _ = [about["sha256"][name] for name in _ARRAYS]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise TableError(f"{path}: not a readable manifest ({error!r}); pack the table again.") from error
     if schema != SCHEMA_VERSION:
         newer = schema > SCHEMA_VERSION
         raise TableError(
@@ -63,7 +70,17 @@ def _read_manifest(place: Path) -> dict[str, Any]:
     return manifest
 
 
-def _load(path: Path, listed: dict[str, Any]) -> np.ndarray:
+def _shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes that the manifest's axes give the arrays."""
+    tasks, metrics, costs = (len(manifest[axis]) for axis in ("tasks", "metrics", "costs"))
+    epochs = max(len(about["epochs"]) for about in manifest["tasks"].values())
+    if any(len(about["seeds"]) > len(manifest["seeds"]) for about in manifest["tasks"].values()):
+        raise ValueError("a task has more seeds than the table")
+    seconds = (tasks, int(manifest["architectures"]), len(manifest["seeds"]), epochs)
+    return {"results.npy": (*seconds, metrics), "seconds.npy": seconds, "costs.npy": (*seconds[:2], costs)}
+
+
+def _load(path: Path, listed: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     try:
         size = path.stat().st_size
         if size != listed["bytes"]:
@@ -71,8 +88,12 @@ def _load(path: Path, listed: dict[str, Any]) -> np.ndarray:
                 f"{path}: {size} of {listed['bytes']} bytes, so its checksum cannot be the manifest's "
                 f"{listed['sha256'][:12]}...: truncated or altered; restore it, or run 'metabench pack'."
             )
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, KeyError, ValueError) as error:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        # the checksum of a task's part says nothing about the header
+        if array.shape != shape or array.dtype != np.dtype("<f4") or not array.flags.c_contiguous:
+            raise ValueError(f"{array.dtype.str} {array.shape}, not <f4 {shape}")
+        return array
+    except (OSError, LookupError, ValueError, TypeError, SyntaxError) as error:
         raise TableError(f"{path}: cannot be read ({error}); restore it or run 'metabench pack'.") from error
 
 
@@ -88,8 +109,8 @@ def open_table(place: Path, task_id: str | None = None) -> Table:
     """
     manifest = _read_manifest(place)
     arrays = {}
-    for name in ("results.npy", "seconds.npy", "costs.npy"):
-        array = arrays[name] = _load(place / name, manifest["files"].get(name, {}))
+    for name, shape in _shapes(manifest).items():
+        array = arrays[name] = _load(place / name, manifest["files"][name], shape)
         for i, (task, about) in enumerate(manifest["tasks"].items()):
             if task_id not in (None, task):
                 continue

@@ -15,7 +15,6 @@ import metabench
 from metabench.errors import ArgumentError, MissingResultError, TableError
 from metabench.tables import BuildReport, build_table, pack_table
 from metabench.tables.shards import read_shards
-from metabench.tables.table import open_table
 
 NAME = "./space.toml:./task.toml"
 
@@ -99,32 +98,6 @@ def test_live_answers_the_same_query_as_the_table(copy: Path) -> None:
         assert (ours.params, ours.flops) == (theirs.params, theirs.flops)
     with pytest.raises(MissingResultError, match="kind='live'"):
         live.best()
-
-
-def test_damage_is_named(copy: Path) -> None:
-    home = copy
-    path = home / "table" / "results.npy"
-    data = path.read_bytes()
-    path.write_bytes(data[:-8])
-    with pytest.raises(TableError, match=rf"results\.npy: {len(data) - 8} of {len(data)} bytes, so its checksum"):
-        open_table(home / "table")
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(TableError, match=r"results\.npy: checksum [0-9a-f]{12}\.\.\. for tiny-task, not [0-9a-f]{12}"):
-        open_table(home / "table", "tiny-task")
-    path.write_bytes(data)
-    manifest = home / "table" / "manifest.json"
-    text = manifest.read_text()
-    for version, word in ((99, "newer"), (1, "older")):
-        manifest.write_text(text.replace('"schema_version": 2', f'"schema_version": {version}'))
-        with pytest.raises(TableError, match=f"table schema {version} is {word} than this metabench reads"):
-            open_table(home / "table")
-    manifest.write_text(text[:50])
-    with pytest.raises(TableError, match="not a readable manifest"):
-        open_table(home / "table")
-    shard = shard_files(home)[0]
-    shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(TableError, match="damaged rows"):
-        pack_table("./space.toml", ["./task.toml"], out=home)
 
 
 def test_a_partial_table_says_what_is_missing(copy: Path) -> None:
