@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``metabench``; the process's own if None.
 
     Returns:
-        Exit code: 0, 1 if some of the work failed or 'verify' finds a row that disagrees, 2 for a user's mistake, 130 for
-        an interruption, 141 for a reader that went away.
+        Exit code: 0, 1 if some of the work failed or 'verify' finds a row that disagrees, 2 for a user's mistake, 130
+        for an interruption, 141 for a reader that went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
