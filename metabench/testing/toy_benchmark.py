@@ -24,8 +24,9 @@ class _ArraySource(Source):
         self.seeds = _SEEDS
         self.arrays = (results, seconds, costs)
 
-    def ensure(self, rows: np.ndarray) -> None:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:
         """All is there from the beginning."""
+        return False
 
 
 def make_toy_benchmark(

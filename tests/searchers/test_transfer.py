@@ -11,6 +11,7 @@ from metabench.searchers import run_search
 from metabench.searchers.objective import Objective
 from metabench.searchers.transfer import scores_on_other_tasks
 from metabench.tables.pack import SCHEMA_VERSION
+from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
 from metabench.testing.toy_benchmark import make_toy_benchmark
 
 
@@ -37,6 +38,9 @@ def write_table(folder, benchmarks):
             for benchmark, checksum in zip(benchmarks, checksums, strict=True)
         },
         "seeds": list(benchmarks[0].seeds),
+        "architectures": len(benchmarks[0].space_definition.canonical_codes),
+        "metrics": list(TRAINING_METRICS),
+        "costs": list(ARCHITECTURE_METRICS),
         "blocks": list(benchmarks[0].space_definition.blocks),
         "files": files,
     }
