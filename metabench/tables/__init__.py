@@ -9,15 +9,18 @@ from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Resu
 if TYPE_CHECKING:
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
+    from metabench.tables.fit import FitReport, fit_table
 
 __all__ = [
     "ARCHITECTURE_METRICS",
     "TRAINING_METRICS",
     "Benchmark",
     "BuildReport",
+    "FitReport",
     "Result",
     "Status",
     "build_table",
+    "fit_table",
     "open_benchmark",
     "pack_table",
 ]
@@ -29,12 +32,13 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     Args:
         name: a space's id and a task's id with a slash between them; for definitions of your own, paths joined by a
             colon: ``"./my-space.toml:./my-task.toml"``.
-        kind: ``"table"`` answers what was trained; ``"live"`` trains when asked.
+        kind: ``"table"`` answers what was trained; ``"surrogate"`` what was fitted to it, for every architecture (its
+            replicates are noisy draws); ``"live"`` trains when asked.
 
     Raises:
         ArgumentError: if the name or the kind is malformed.
         ContentError: if there is no such space or task.
-        TableError: if there is no table, or it is damaged, or it does not cover the task.
+        TableError: if there is no table or surrogate, or it is damaged, or it does not cover the task.
     """
     from metabench.datasets.task import load_task
     from metabench.errors import ArgumentError, TableError
@@ -52,7 +56,10 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     if kind == "live":
         return Benchmark(space, task, kind, LiveSource(space, task), {"kind": "live"})
     if kind == "surrogate":
-        raise TableError(f"space {space.id!r} has no fitted surrogate in this version; use kind='table' or 'live'.")
+        from metabench.tables.fitted import SurrogateSource, find_surrogate, surrogate_provenance
+
+        place = find_surrogate(space.id, task.id)
+        return Benchmark(space, task, kind, SurrogateSource(place, space, task), surrogate_provenance(place))
     if kind != "table":
         raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
     table = open_table(find_table(space.id), task.id)
@@ -77,6 +84,10 @@ def __getattr__(name: str) -> object:
         import metabench.tables.build as build
 
         return getattr(build, name)
+    if name in ("fit_table", "FitReport"):
+        import metabench.tables.fit as fit
+
+        return getattr(fit, name)
     if name == "Benchmark":
         from metabench.tables.benchmark import Benchmark
 

@@ -30,7 +30,7 @@ class Benchmark:
 
     Attributes:
         id: ``"space/task"``.
-        kind: ``"table"`` or ``"live"``.
+        kind: ``"table"``, ``"surrogate"`` or ``"live"``.
         space_definition: the :class:`Space`.
         task: the :class:`Task`.
         epochs: checkpoint epochs.
@@ -79,12 +79,18 @@ class Benchmark:
                 f"seed {seed!r} is not in {self.id}; expected {', '.join(map(str, self.seeds))}, 'mean' or 'all'."
             )
 
-    def _values(self, row: int, epoch: int, seed: int | None) -> np.ndarray:
+    def _arrays(self, rows: np.ndarray, mean: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The source's arrays; of means, where the source has means of its own."""
+        apart = mean and self._source.means is not None
+        self._source.ensure(rows, replicates=not apart)
+        means = self._source.means
+        return means if apart and means is not None else self._source.arrays
+
+    def _values(self, row: int, epoch: int, seed: int | None, *, mean: bool = False) -> np.ndarray:
         """All metrics of one row, ``(seeds, n_metrics)``, or of one seed, ``(n_metrics,)``."""
-        self._source.ensure(np.array([row]))
-        results, seconds, costs = self._source.arrays
+        results, seconds, costs = self._arrays(np.array([row]), mean)
         if seed is None:
-            shared = np.broadcast_to(costs[row], (len(self.seeds), costs.shape[-1]))
+            shared = np.broadcast_to(costs[row], (results.shape[1], costs.shape[-1]))
             return np.concatenate([results[row, :, epoch], seconds[row, :, epoch, None], shared], axis=-1)
         return np.concatenate([results[row, seed, epoch], seconds[row, seed, epoch, None], costs[row]])
 
@@ -131,7 +137,7 @@ class Benchmark:
             values = self._values(row, index, None)
             return [self._result(code, index, s, v) for s, v in zip(self.seeds, values, strict=True)]
         if seed == "mean":
-            result = self._result(code, index, seed, self._values(row, index, None).mean(axis=0))
+            result = self._result(code, index, seed, self._values(row, index, None, mean=True).mean(axis=0))
         else:
             self._check_seed(seed)
             result = self._result(code, index, int(seed), self._values(row, index, self.seeds.index(int(seed))))
@@ -174,8 +180,7 @@ class Benchmark:
                     f"unknown metric {name!r}.{did_you_mean(name, self.metrics)} Known: {', '.join(self.metrics)}."
                 )
         rows = self.space_definition.row_of[codes.astype(np.int64)]
-        self._source.ensure(rows)
-        results, seconds, costs = self._source.arrays
+        results, seconds, costs = self._arrays(rows, isinstance(seed, str))
         chosen: Any
         if isinstance(seed, str):
             if seed != "mean":

@@ -21,14 +21,16 @@ class Source(ABC):
         seeds: replicates.
         arrays: results ``(architecture, seed, epoch, metric)``, seconds ``(architecture, seed, epoch)`` and costs
             ``(architecture, cost)``, float32, NaN where a cell is missing.
+        means: the same with one seed, where ``"mean"`` is not the mean over the replicates; else None.
     """
 
     seeds: tuple[int, ...]
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+    means: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
-    def ensure(self, rows: np.ndarray) -> None:
-        """Makes sure that the cells of these rows are there, if the source can."""
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> None:
+        """Makes sure that the cells of these rows are there, if the source can; only their means if not replicates."""
 
 
 class TableSource(Source):
@@ -40,7 +42,7 @@ class TableSource(Source):
         count = len(self.seeds)  # tasks may differ in their replicates
         self.arrays = (table.results[index, :, :count], table.seconds[index, :, :count], table.costs[index])
 
-    def ensure(self, rows: np.ndarray) -> None:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> None:
         """A table has what it has."""
 
 
@@ -57,7 +59,7 @@ class LiveSource(Source):
             np.full((shape[0], len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32),
         )
 
-    def ensure(self, rows: np.ndarray) -> None:
+    def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> None:
         """Trains the rows that have not been trained yet."""
         from metabench.tables.units import Unit, run_unit
 
