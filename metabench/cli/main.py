@@ -19,6 +19,8 @@ COMMANDS = {
     "search": "run architecture searches on a benchmark and compare them",
     "build": "train the rows of a table that are still missing",
     "pack": "pack a space's trained rows into one table file",
+    "fit": "fit a surrogate to a packed table",
+    "card": "say what a table's numbers are worth, and how good its surrogates are",
     "cite": "print what to cite for a space, task, block or searcher",
 }
 """Command -> what it does. Each lives in the module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""

@@ -14,7 +14,7 @@ from metabench.surrogate.settings import Settings
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-__all__ = ["booster_text", "fit_boosters", "parameters", "predict_boosters", "read_booster", "stored", "rows_of"]
+__all__ = ["booster_text", "fit_boosters", "parameters", "predict_boosters", "read_booster", "rows_of", "stored"]
 
 _log = logging.getLogger(__name__)
 # What a booster needs to predict; the rest of LightGBM's text (gains, counts, weights) is half of its size.
@@ -77,7 +77,7 @@ def fit_boosters(
     """
     from lightgbm import Dataset, train
 
-    n, n_epochs, n_metrics = targets.shape
+    n_metrics = targets.shape[-1]
     members = []
     for member in range(settings.members):
         rows = ~kept_from[:, member]

@@ -1,4 +1,4 @@
-"""Model uncertainty from the spread of an ensemble: scaled so that errors on unseen architectures are as large as said."""
+"""Model uncertainty from an ensemble's spread: scaled until errors on unseen architectures are as large as said."""
 
 from __future__ import annotations
 

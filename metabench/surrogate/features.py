@@ -18,7 +18,7 @@ def one_hot(digits: np.ndarray, blocks: int) -> np.ndarray:
 
 
 def _groups(blocks: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Blocks that share a cell or a lift, so that a model can say something about a block that it has seen little of."""
+    """Blocks that share a cell or a lift, so that a model can say something about a block that is rare."""
     names = {}
     for i, block in enumerate(blocks):
         cell, _, lift = block.partition(".")

@@ -65,7 +65,7 @@ class Measurements:
 
     def measured(self) -> np.ndarray:
         """Which architectures have any value, bool ``(architectures,)``."""
-        return ~np.isnan(self.values).all(axis=(1, 2, 3))
+        return np.asarray(~np.isnan(self.values).all(axis=(1, 2, 3)))
 
     def means(self) -> np.ndarray:
         """Means over the replicates there are, ``(architectures, epochs, metrics)``; NaN where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,7 @@ def fit_networks(
             rows = torch.from_numpy(np.flatnonzero(~kept_from[:, member]))
             generator = torch_generator("surrogate", "network", settings.seed, member)
             flat: list[Tensor] = []
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+            for inputs, outputs in pairwise(sizes):
                 flat.append(torch.randn(inputs, outputs, generator=generator) * inputs**-0.5)
                 flat.append(torch.zeros(outputs))
             for tensor in flat:

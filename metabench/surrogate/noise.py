@@ -1,4 +1,4 @@
-"""Replicate noise: how far one training strays from the mean of its architecture's, apart from what a model does not know."""
+"""Replicate noise: how far one training strays from its architecture's mean, apart from what a model does not know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metabench.seeding import numpy_generator
-from metabench.surrogate.boosting import parameters, stored, rows_of
+from metabench.surrogate.boosting import parameters, rows_of, stored
 from metabench.surrogate.settings import Settings
 
 if TYPE_CHECKING:

@@ -103,8 +103,8 @@ def read_manifest(place: Path) -> dict[str, Any]:
     if (schema, features) != (SCHEMA_VERSION, FEATURES_VERSION):
         newer = (schema, features) > (SCHEMA_VERSION, FEATURES_VERSION)
         raise TableError(
-            f"{place}: surrogate schema {schema}.{features} is {'newer' if newer else 'older'} than this metabench reads "
-            f"({SCHEMA_VERSION}.{FEATURES_VERSION}); {'upgrade metabench' if newer else 'fit it again'}."
+            f"{place}: surrogate schema {schema}.{features} is {'newer' if newer else 'older'} than this metabench "
+            f"reads ({SCHEMA_VERSION}.{FEATURES_VERSION}); {'upgrade metabench' if newer else 'fit it again'}."
         )
     return manifest
 

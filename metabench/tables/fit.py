@@ -81,8 +81,8 @@ def open_measurements(
     for task in chosen:
         if task.id not in table.manifest["tasks"] or tuple(table.manifest["blocks"]) != definition.blocks:
             raise TableError(
-                f"the table of {definition.id!r} covers {', '.join(table.manifest['tasks'])}, not {task.id!r}; build it "
-                f"with 'metabench build --space {definition.id} --tasks {task.id}'."
+                f"the table of {definition.id!r} covers {', '.join(table.manifest['tasks'])}, not {task.id!r}; "
+                f"build it with 'metabench build --space {definition.id} --tasks {task.id}'."
             )
     return definition, table, {task.id: table_measurements(definition, table, task) for task in chosen}
 

@@ -40,8 +40,8 @@ def find_surrogate(space_id: str, task_id: str) -> Path:
             return place
     fitted = sorted({path.parent.name for place in places for path in place.parent.glob(f"*/{MANIFEST}")})
     raise TableError(
-        f"{space_id}/{task_id} has no fitted surrogate here (tasks that have: {', '.join(fitted) or 'none'}); fit it with "
-        f"'metabench fit {space_id} --tasks {task_id}', or use kind='table' or 'live'."
+        f"{space_id}/{task_id} has no fitted surrogate here (tasks that have: {', '.join(fitted) or 'none'}); fit it "
+        f"with 'metabench fit {space_id} --tasks {task_id}', or use kind='table' or 'live'."
     )
 
 
@@ -58,6 +58,8 @@ def surrogate_provenance(place: Path) -> dict[str, Any]:
 
 class SurrogateSource(Source):
     """Predicts an architecture when it is asked for; ``"mean"`` is the prediction, a seed a noisy draw around it."""
+
+    means: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     def __init__(self, place: Path, space: Space, task: Task) -> None:
         self._surrogate = surrogate = load_surrogate(place)

@@ -1,4 +1,4 @@
-"""Tables whose every statistic is known beforehand: additive effects, interactions and replicate noise of stated size."""
+"""Tables whose every statistic is known beforehand: effects, interactions and replicate noise of stated size."""
 
 from __future__ import annotations
 

@@ -1,0 +1,149 @@
+"""What replacing one block by another does, with everything else kept: paired differences with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabench.seeding import numpy_generator
+
+__all__ = ["Contrast", "Effect", "contrasts", "kind_of", "lift_effects", "paired_effect"]
+
+_SKIP = "skip"
+KINDS = ("explicit", "equilibrium", "ODE", "argmin")
+
+
+def kind_of(block: str) -> str:
+    """How a block is solved: ``"explicit"``, ``"equilibrium"``, ``"ODE"`` or ``"argmin"`` (of the shipped blocks)."""
+    cell, _, lift = block.partition(".")
+    if cell == "qp":
+        return "argmin"
+    lift = lift.partition("-")[0]
+    return {"deq": "equilibrium", "ode": "ODE"}.get(lift, "explicit")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One replacement."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean change of a score when ``before`` is replaced by ``after``.
+
+    Attributes:
+        before, after: blocks.
+        depth: blocks of the architectures, the replaced one among them.
+        stage: which of them was replaced, from 1; None for all.
+        pairs: pairs of architectures that differ in this block only.
+        mean: of after minus before, over pairs and seeds.
+        low, high: 95% interval, from pairs and seeds both resampled.
+        better: share of the pairs whose mean difference is above 0.
+    """
+
+    before: str
+    after: str
+    depth: int
+    stage: int | None
+    pairs: int
+    mean: float
+    low: float
+    high: float
+    better: float
+
+
+def contrasts(blocks: Sequence[str]) -> list[Contrast]:
+    """The replacements worth asking about: in each cell the first lift by each other, and the first lifts of two cells.
+
+    ``gated`` is thus compared within itself; ``gated.residual`` against ``mlp.residual`` tells what its gate
+    does, with twice the parameters. A structured lift (``mlp.deq-monotone``) is also compared with the plain one.
+    """
+    cells: dict[str, list[str]] = {}
+    for block in blocks:
+        if block != _SKIP:
+            cells.setdefault(block.partition(".")[0], []).append(block)
+    found: list[Contrast] = []
+    first = next(iter(cells.values()), [""])[0]
+    for members in cells.values():
+        if members[0] != first:
+            found.append(Contrast(first, members[0]))
+        found += [Contrast(members[0], other) for other in members[1:]]
+        for block in members:
+            plain = block.partition("-")[0]
+            if plain != block and plain in members and plain != members[0]:
+                found.append(Contrast(plain, block))
+    return found
+
+
+def paired_effect(differences: np.ndarray, draws: int, generator: np.random.Generator) -> tuple[float, float, float]:
+    """Mean of ``(pairs, seeds)`` and its 95% interval when pairs and seeds are both drawn anew; NaN is a missing cell.
+
+    Reference:
+        Owen (2007), The pigeonhole bootstrap, arXiv:0712.1111; conservative for few seeds.
+    """
+    known = ~np.isnan(differences)
+    filled = np.where(known, differences, 0.0)
+    pairs, seeds = differences.shape
+    p = generator.multinomial(pairs, np.full(pairs, 1 / pairs), size=draws).astype(float)
+    s = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws).astype(float)
+    weight = np.einsum("dp,ps,ds->d", p, known.astype(float), s, optimize=True)
+    total = np.einsum("dp,ps,ds->d", p, filled, s, optimize=True)
+    means = total[weight > 0] / weight[weight > 0]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(filled.sum() / known.sum()), float(low), float(high)
+
+
+def _differences(
+    codes: dict[tuple[int, ...], int], scores: np.ndarray, before: int, after: int, depth: int, stage: int
+) -> np.ndarray:
+    """Score differences ``(pairs, seeds)`` of architectures of ``depth`` blocks that differ at ``stage`` only."""
+    first, second = [], []
+    for blocks, row in codes.items():
+        if len(blocks) == depth and blocks[stage] == before:
+            other = codes.get((*blocks[:stage], after, *blocks[stage + 1 :]))
+            if other is not None:
+                first.append(row)
+                second.append(other)
+    found = scores[second] - scores[first] if first else np.empty((0, scores.shape[1]))
+    return found[~np.isnan(found).all(axis=1)]
+
+
+def lift_effects(
+    digits: np.ndarray, blocks: Sequence[str], scores: np.ndarray, *, draws: int = 1000, seed: int = 0
+) -> list[Effect]:
+    """The effects of all :func:`contrasts`, within each depth, at each stage and over all stages.
+
+    A difference is taken within one seed, as the seeds of two architectures share the order of the data and the weights
+    of all blocks that they share.
+
+    Args:
+        digits: blocks as indices, ``(architectures, stages)``.
+        blocks: names.
+        scores: ``(architectures, seeds)``; NaN is missing.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    skip = list(blocks).index(_SKIP) if _SKIP in blocks else -1
+    codes = {tuple(int(d) for d in row if d != skip): i for i, row in enumerate(digits)}
+    effects = []
+    for contrast in contrasts(blocks):
+        before, after = list(blocks).index(contrast.before), list(blocks).index(contrast.after)
+        for depth in range(1, digits.shape[1] + 1):
+            stages = [_differences(codes, scores, before, after, depth, stage) for stage in range(depth)]
+            together = np.concatenate(stages)
+            asked = [(None, together)] + ([(i + 1, d) for i, d in enumerate(stages)] if depth > 1 else [])
+            for stage, found in asked:
+                if not len(found):
+                    continue
+                generator = numpy_generator("lift effects", seed, contrast.before, contrast.after, depth, stage or 0)
+                mean, low, high = paired_effect(found, draws, generator)
+                better = float((np.nanmean(found, axis=1) > 0).mean())
+                effects.append(
+                    Effect(contrast.before, contrast.after, depth, stage, len(found), mean, low, high, better)
+                )
+    return effects
