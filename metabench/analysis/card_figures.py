@@ -118,7 +118,8 @@ def _effects(card: Mapping[str, Any], tasks: list[str], path: Path) -> None:
             place = depths.index(e["depth"])
             y = labels.index((e["before"], e["after"])) + 0.24 * (place - (len(depths) - 1) / 2)
             color = PALETTE[place % len(PALETTE)]
-            axis.plot([100 * e["low"], 100 * e["high"]], [y, y], color=color, linewidth=1.6)
+            if e["low"] is not None:
+                axis.plot([100 * e["low"], 100 * e["high"]], [y, y], color=color, linewidth=1.6)
             axis.plot([100 * e["mean"]], [y], marker=_MARKS[place], color=color, markersize=4)
         axis.axvline(0, color="#555555", linewidth=0.8)
         axis.set_title(task, loc="left", fontsize=9)
@@ -127,7 +128,9 @@ def _effects(card: Mapping[str, Any], tasks: list[str], path: Path) -> None:
     axes[0].set_yticks(range(len(labels)), [f"{a} \u2192 {b}" for a, b in labels], fontsize=8)
     axes[0].set_ylim(len(labels) - 0.4, -0.6)
     for place, depth in enumerate(depths):
-        axes[0].plot([], [], color=PALETTE[place % len(PALETTE)], marker=_MARKS[place], label=f"{depth} blocks")
+        axes[0].plot(
+            [], [], color=PALETTE[place % len(PALETTE)], marker=_MARKS[place], label=f"{depth} block{'s' * (depth > 1)}"
+        )
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=len(depths), frameon=False, fontsize=8
     )

@@ -12,6 +12,7 @@ from metabench.seeding import numpy_generator
 __all__ = ["Contrast", "Effect", "contrasts", "kind_of", "lift_effects", "paired_effect"]
 
 _SKIP = "skip"
+_LEAST_PAIRS = 3
 KINDS = ("explicit", "equilibrium", "ODE", "argmin")
 
 
@@ -42,7 +43,7 @@ class Effect:
         stage: which of them was replaced, from 1; None for all.
         pairs: pairs of architectures that differ in this block only.
         mean: of after minus before, over pairs and seeds.
-        low, high: 95% interval, from pairs and seeds both resampled.
+        low, high: 95% interval, from pairs and seeds both resampled; None with fewer than three pairs.
         better: share of the pairs whose mean difference is above 0.
     """
 
@@ -52,8 +53,8 @@ class Effect:
     stage: int | None
     pairs: int
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     better: float
 
 
@@ -141,7 +142,8 @@ def lift_effects(
                 if not len(found):
                     continue
                 generator = numpy_generator("lift effects", seed, contrast.before, contrast.after, depth, stage or 0)
-                mean, low, high = paired_effect(found, draws, generator)
+                mean, *bounds = paired_effect(found, draws, generator)
+                low, high = bounds if len(found) >= _LEAST_PAIRS else (None, None)
                 better = float((np.nanmean(found, axis=1) > 0).mean())
                 effects.append(
                     Effect(contrast.before, contrast.after, depth, stage, len(found), mean, low, high, better)

@@ -168,7 +168,7 @@ def one_seed_test(data: Measurements, settings: Settings, k: int = 5) -> dict[st
         None with fewer than two seeds.
     """
     scores = _final(data)
-    complete = ~np.isnan(scores).any(axis=1)
+    complete = np.asarray(~np.isnan(scores).any(axis=1))
     if scores.shape[1] < 2 or complete.sum() < 2 * LEAST_ARCHITECTURES:
         return None
     data, scores = data.take(complete), scores[complete]

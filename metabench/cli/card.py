@@ -216,7 +216,7 @@ def _print_effects(tasks: Mapping[str, Any]) -> None:
             e["after"],
             f"{e['pairs']:,}",
             f"{100 * e['mean']:+.2f}",
-            f"{100 * e['low']:+.2f} to {100 * e['high']:+.2f}",
+            "-" if e["low"] is None else f"{100 * e['low']:+.2f} to {100 * e['high']:+.2f}",
             f"{100 * e['better']:.0f}",
         ]
         for task, e in found
