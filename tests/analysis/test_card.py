@@ -54,7 +54,7 @@ def test_an_effect_that_was_put_in_is_found_with_all_its_pairs() -> None:
     scores[5] = np.nan
     found = {(e.before, e.after, e.depth, e.stage): e for e in lift_effects(rows, BLOCKS, scores)}
     whole = found["mlp.residual", "mlp.deq", 3, None]
-    # Three stages, six blocks at each of the two others; row 5 (residual, residual, monotone) is missing from two pairs.
+    # Three stages, six blocks at both others; row 5 (residual, residual, monotone) is missing from two pairs.
     assert whole.pairs == 3 * 36 - 2
     assert whole.mean == pytest.approx(0.03, abs=0.003)
     assert whole.low is not None
