@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metabench.searchers import run_search as search
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
+    from metabench.tables import fit_table as fit
     from metabench.tables import open_benchmark as open
     from metabench.tables import pack_table as pack
     from metabench.tables.result import Result
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "build",
     "errors",
+    "fit",
     "load_space",
     "load_task",
     "open",
@@ -41,6 +43,7 @@ _LAZY = {
     "Result": "metabench.tables.result:Result",
     "build": "metabench.tables:build_table",
     "errors": "metabench.errors",
+    "fit": "metabench.tables:fit_table",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",
     "open": "metabench.tables:open_benchmark",

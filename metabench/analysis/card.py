@@ -69,11 +69,20 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
 
 def _by_depth(data: Measurements, scores: np.ndarray) -> list[dict[str, Any]]:
     depth, found = _depth(data), []
+    means, params = mean_of(scores), data.costs[:, data.cost_names.index("params")]
     for d in np.unique(depth):
         rows = scores[depth == d]
         if not np.isnan(rows).all():
-            one = reliability(rows)
-            found.append({"blocks": int(d), **_quantiles(mean_of(rows)), "reliability": asdict(one)})
+            here = (depth == d) & ~np.isnan(means) & ~np.isnan(params)
+            found.append(
+                {
+                    "blocks": int(d),
+                    **_quantiles(mean_of(rows)),
+                    "reliability": asdict(reliability(rows)),
+                    "seed_kendall_tau": seed_tau(rows),
+                    "baselines": baseline_figures(data.digits[here], len(data.blocks), params[here], means[here]),
+                }
+            )
     return found
 
 
@@ -148,7 +157,7 @@ def task_card(data: Measurements, *, draws: int = 1000, seed: int = 0) -> dict[s
         "baselines": baseline_figures(data.digits[known], len(data.blocks), params[known], means[known], seed=seed),
         "by_blocks": _by_depth(data, last),
         "by_kind": _by_kind(data, last, draws),
-        "effects": [asdict(e) for e in lift_effects(data.digits, data.blocks, last, draws=draws, seed=seed)],
+        "effects": [asdict(e) for e in lift_effects(data.digits, data.blocks, last, params, draws=draws, seed=seed)],
         **_extremes(data, last),
     }
     return card

@@ -37,6 +37,16 @@ def _style(axes: Axes) -> None:
     axes.tick_params(labelsize=8)
 
 
+def _plain_log(axes: Axes) -> None:
+    """A logarithmic axis of plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _grid(figure: Figure, tasks: list[str]) -> list[tuple[str, Axes]]:
     columns = min(len(tasks), 3)
     axes = figure.subplots(-(-len(tasks) // columns), columns, squeeze=False).ravel()
@@ -87,9 +97,7 @@ def _epochs(card: Mapping[str, Any], tasks: list[str], path: Path) -> None:
         seeds = card["tasks"][task]["seed_kendall_tau"]
         if seeds is not None:
             axes.axhline(seeds, color=color, linestyle=(0, (2, 2)), linewidth=1)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    _plain_log(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel("Kendall's tau with the last epoch")
     axes.set_title("dotted: one seed against another, at the last epoch", loc="left", fontsize=8, color="#555555")
@@ -151,11 +159,10 @@ def _surrogates(card: Mapping[str, Any], tasks: list[str], path: Path) -> bool:
                 continue
             x, y = [point["train"] for point in curve], [point["kendall_tau"] for point in curve]
             axes.plot(x, y, color=PALETTE[i], marker=_MARKS[i], markersize=4, label=model)
-            if i == 0 and curve[-1]["kendall_tau_ceiling"] is not None:
-                axes.axhline(
-                    curve[-1]["kendall_tau_ceiling"], color="#555555", linestyle=(0, (2, 2)), label="noise ceiling"
-                )
-        axes.set_xscale("log")
+            ceiling = found["cross_validation"]["last_epoch"]["test_score"]["kendall_tau_ceiling"]
+            if i == 0 and ceiling is not None:
+                axes.axhline(ceiling, color="#555555", linestyle=(0, (2, 2)), label="noise ceiling")
+        _plain_log(axes)
         axes.set_xlabel("architectures fitted to", fontsize=8)
         axes.set_ylabel("Kendall's tau, held out", fontsize=8)
         axes.legend(frameon=False, fontsize=7, loc="lower right")

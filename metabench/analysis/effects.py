@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def kind_of(block: str) -> str:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One replacement."""
+    """One replacement; blocks in a row are joined by commas."""
 
     before: str
     after: str
@@ -39,9 +39,10 @@ class Effect:
 
     Attributes:
         before, after: blocks.
-        depth: blocks of the architectures, the replaced one among them.
+        depth: blocks of the architectures before, the replaced one among them.
         stage: which of them was replaced, from 1; None for all.
-        pairs: pairs of architectures that differ in this block only.
+        pairs: pairs of architectures that differ in this only.
+        parameters: mean change of the number of trainable parameters; None if not known.
         mean: of after minus before, over pairs and seeds.
         low, high: 95% interval, from pairs and seeds both resampled; None with fewer than three pairs.
         better: share of the pairs whose mean difference is above 0.
@@ -52,6 +53,7 @@ class Effect:
     depth: int
     stage: int | None
     pairs: int
+    parameters: float | None
     mean: float
     low: float | None
     high: float | None
@@ -61,8 +63,9 @@ class Effect:
 def contrasts(blocks: Sequence[str]) -> list[Contrast]:
     """The replacements worth asking about: in each cell the first lift by each other, and the first lifts of two cells.
 
-    ``gated`` is thus compared within itself; ``gated.residual`` against ``mlp.residual`` tells what its gate
-    does, with twice the parameters. A structured lift (``mlp.deq-monotone``) is also compared with the plain one.
+    ``gated`` is thus compared within itself; ``gated.residual`` against ``mlp.residual`` tells what its gate does, with
+    twice the parameters of a block. To see the gate at equal parameters, two ``mlp`` blocks are replaced by the one
+    ``gated`` block of the same lift. A structured lift (``mlp.deq-monotone``) is also compared with the plain one.
     """
     cells: dict[str, list[str]] = {}
     for block in blocks:
@@ -78,7 +81,8 @@ def contrasts(blocks: Sequence[str]) -> list[Contrast]:
             plain = block.partition("-")[0]
             if plain != block and plain in members and plain != members[0]:
                 found.append(Contrast(plain, block))
-    return found
+    lifts = [block.partition(".")[2] for block in cells.get("mlp", ()) if block.replace("mlp.", "gated.") in blocks]
+    return found + [Contrast(f"mlp.{lift},mlp.{lift}", f"gated.{lift}") for lift in lifts]
 
 
 def paired_effect(differences: np.ndarray, draws: int, generator: np.random.Generator) -> tuple[float, float, float]:
@@ -99,23 +103,32 @@ def paired_effect(differences: np.ndarray, draws: int, generator: np.random.Gene
     return float(filled.sum() / known.sum()), float(low), float(high)
 
 
-def _differences(
-    codes: dict[tuple[int, ...], int], scores: np.ndarray, before: int, after: int, depth: int, stage: int
-) -> np.ndarray:
-    """Score differences ``(pairs, seeds)`` of architectures of ``depth`` blocks that differ at ``stage`` only."""
+Pairs = tuple[list[int], list[int]]
+
+
+def _pairs(
+    rows: dict[tuple[int, ...], int], before: tuple[int, ...], after: tuple[int, ...], depth: int, stage: int
+) -> Pairs:
+    """Rows of architectures of ``depth`` blocks with ``before`` at ``stage``, and of the same with ``after`` there."""
     first, second = [], []
-    for blocks, row in codes.items():
-        if len(blocks) == depth and blocks[stage] == before:
-            other = codes.get((*blocks[:stage], after, *blocks[stage + 1 :]))
+    end = stage + len(before)
+    for blocks, row in rows.items():
+        if len(blocks) == depth and blocks[stage:end] == before:
+            other = rows.get((*blocks[:stage], *after, *blocks[end:]))
             if other is not None:
                 first.append(row)
                 second.append(other)
-    found = scores[second] - scores[first] if first else np.empty((0, scores.shape[1]))
-    return found[~np.isnan(found).all(axis=1)]
+    return first, second
 
 
 def lift_effects(
-    digits: np.ndarray, blocks: Sequence[str], scores: np.ndarray, *, draws: int = 1000, seed: int = 0
+    digits: np.ndarray,
+    blocks: Sequence[str],
+    scores: np.ndarray,
+    params: np.ndarray | None = None,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
 ) -> list[Effect]:
     """The effects of all :func:`contrasts`, within each depth, at each stage and over all stages.
 
@@ -126,26 +139,37 @@ def lift_effects(
         digits: blocks as indices, ``(architectures, stages)``.
         blocks: names.
         scores: ``(architectures, seeds)``; NaN is missing.
+        params: trainable parameters, ``(architectures,)``.
         draws: of the bootstrap.
         seed: of the bootstrap.
     """
     skip = list(blocks).index(_SKIP) if _SKIP in blocks else -1
-    codes = {tuple(int(d) for d in row if d != skip): i for i, row in enumerate(digits)}
+    rows = {tuple(int(d) for d in row if d != skip): i for i, row in enumerate(digits)}
     effects = []
     for contrast in contrasts(blocks):
-        before, after = list(blocks).index(contrast.before), list(blocks).index(contrast.after)
-        for depth in range(1, digits.shape[1] + 1):
-            stages = [_differences(codes, scores, before, after, depth, stage) for stage in range(depth)]
-            together = np.concatenate(stages)
-            asked = [(None, together)] + ([(i + 1, d) for i, d in enumerate(stages)] if depth > 1 else [])
-            for stage, found in asked:
-                if not len(found):
-                    continue
+        before, after = (
+            tuple(map(list(blocks).index, names.split(","))) for names in (contrast.before, contrast.after)
+        )
+        for depth in range(len(before), digits.shape[1] + 1):
+            found = [_pairs(rows, before, after, depth, stage) for stage in range(depth - len(before) + 1)]
+            whole = tuple([row for pairs in found for row in pairs[side]] for side in (0, 1))
+            asked = [(None, whole), *((i + 1, pairs) for i, pairs in enumerate(found) if len(found) > 1)]
+            for stage, (first, second) in asked:
                 generator = numpy_generator("lift effects", seed, contrast.before, contrast.after, depth, stage or 0)
-                mean, *bounds = paired_effect(found, draws, generator)
-                low, high = bounds if len(found) >= _LEAST_PAIRS else (None, None)
-                better = float((np.nanmean(found, axis=1) > 0).mean())
-                effects.append(
-                    Effect(contrast.before, contrast.after, depth, stage, len(found), mean, low, high, better)
-                )
+                effect = _effect(contrast, depth, stage, scores[second] - scores[first], draws, generator)
+                if effect is not None:
+                    more = None if params is None else float(np.mean(params[second] - params[first]))
+                    effects.append(replace(effect, parameters=more if more == more else None))
     return effects
+
+
+def _effect(
+    contrast: Contrast, depth: int, stage: int | None, differences: np.ndarray, draws: int, random: np.random.Generator
+) -> Effect | None:
+    known = differences[~np.isnan(differences).all(axis=1)]
+    if not len(known):
+        return None
+    mean, *bounds = paired_effect(known, draws, random)
+    low, high = bounds if len(known) >= _LEAST_PAIRS else (None, None)
+    better = float((np.nanmean(known, axis=1) > 0).mean())
+    return Effect(contrast.before, contrast.after, depth, stage, len(known), None, mean, low, high, better)

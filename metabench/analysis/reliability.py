@@ -24,7 +24,7 @@ class Reliability:
         icc_low, icc_high: its 95% interval.
         r2_ceiling: the R2 that perfect knowledge of every architecture's true mean would reach against the measured
             means.
-        tau_ceiling: Kendall's tau of the same.
+        tau_ceiling: Kendall's tau of the same, by :func:`tau_ceiling`.
     """
 
     architectures: int
@@ -78,17 +78,30 @@ def reliability(scores: np.ndarray, level: float = 0.95) -> Reliability:
         icc_low=float(max((low - 1) / (low + n0 - 1), 0.0)),
         icc_high=float(max((high - 1) / (high + n0 - 1), 0.0)),
         r2_ceiling=float(trust),
-        tau_ceiling=tau_ceiling(float(trust)),
+        tau_ceiling=tau_ceiling(seed_tau(scores), float(n0)),
     )
 
 
-def tau_ceiling(trust: float) -> float:
-    """Kendall's tau between true and measured means whose squared correlation is ``trust``, if both are normal.
+def tau_ceiling(seeds: float | None, replicates: float) -> float | None:
+    """Kendall's tau that the true order would reach against the order of means over ``replicates`` seeds.
 
-    Reference:
-        Greiner's relation, tau = 2 / pi arcsin(rho) (Kendall 1949, Rank and product-moment correlation).
+    Ranks are taken for normal: the seeds' correlation follows from their tau by Greiner's relation, tau = 2 / pi
+    arcsin(rho), the means' reliability from that by Spearman and Brown's formula. Unlike a ratio of variances, this is
+    not moved by a few outlying architectures.
+
+    Args:
+        seeds: tau between two seeds, as :func:`seed_tau` gives it.
+        replicates: behind each mean.
+
+    References:
+        Kendall (1949), Rank and product-moment correlation. Spearman (1910) and Brown (1910), on the reliability of
+        means.
     """
-    return float(2 / np.pi * np.arcsin(np.sqrt(trust)))
+    if seeds is None:
+        return None
+    one = max(float(np.sin(np.pi / 2 * seeds)), 0.0)
+    mean = replicates * one / (1 + (replicates - 1) * one)
+    return float(2 / np.pi * np.arcsin(np.sqrt(mean)))
 
 
 def kendall_tau(first: np.ndarray, second: np.ndarray) -> float | None:

@@ -116,7 +116,24 @@ def _cross_validation(data: Measurements, settings: Settings, k: int) -> dict[st
                 }
                 for j, epoch in enumerate(data.epochs)
             }
-    return {"folds": k, "last_epoch": metrics, "by_epoch": by_epoch}
+    return {
+        "folds": k,
+        "last_epoch": metrics,
+        "by_epoch": by_epoch,
+        "by_blocks": _within_depths(data, predicted[:, last]) if "test_score" in data.metrics else {},
+    }
+
+
+def _within_depths(data: Measurements, predicted: np.ndarray) -> dict[str, Any]:
+    """Agreement of test scores among architectures with the same number of blocks."""
+    skip = data.blocks.index("skip") if "skip" in data.blocks else -1
+    depth, scores = (data.digits != skip).sum(axis=1), _final(data)
+    found = predicted[:, data.metrics.index("test_score")]
+    return {
+        str(d): {**agreement(found[depth == d], mean_of(scores[depth == d])), **_ceiling(scores[depth == d])}
+        for d in np.unique(depth)
+        if (depth == d).sum() > 2
+    }
 
 
 def _split(data: Measurements, train: np.ndarray, test: np.ndarray, settings: Settings) -> dict[str, Any] | None:

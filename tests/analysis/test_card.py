@@ -35,6 +35,8 @@ def test_the_replacements_that_are_asked_about() -> None:
         Contrast("mlp.residual", "gated.residual"),
         Contrast("gated.residual", "gated.deq"),
         Contrast("mlp.residual", "qp.box"),
+        Contrast("mlp.residual,mlp.residual", "gated.residual"),
+        Contrast("mlp.deq,mlp.deq", "gated.deq"),
     ]
     kinds = [kind_of(b) for b in (*BLOCKS[1:], "gated.tied", "mlp.ode-antisymmetric")]
     assert kinds == ["explicit", "equilibrium", "equilibrium", "explicit", "equilibrium", "argmin", "explicit", "ODE"]
@@ -52,7 +54,8 @@ def test_an_effect_that_was_put_in_is_found_with_all_its_pairs() -> None:
     amount = np.array([0, 0, 0.03, -0.01, 0, 0, 0])
     scores = 0.5 + amount[rows].sum(axis=1)[:, None] + 0.01 * generator.normal(size=(len(rows), 3))
     scores[5] = np.nan
-    found = {(e.before, e.after, e.depth, e.stage): e for e in lift_effects(rows, BLOCKS, scores)}
+    params = 100.0 * np.array([0, 1, 1, 1, 2, 2, 1])[rows].sum(axis=1)
+    found = {(e.before, e.after, e.depth, e.stage): e for e in lift_effects(rows, BLOCKS, scores, params)}
     whole = found["mlp.residual", "mlp.deq", 3, None]
     # Three stages, six blocks at both others; row 5 (residual, residual, monotone) is missing from two pairs.
     assert whole.pairs == 3 * 36 - 2
@@ -62,6 +65,12 @@ def test_an_effect_that_was_put_in_is_found_with_all_its_pairs() -> None:
     assert whole.low < 0.03 < whole.high
     assert whole.high - whole.low < 0.01
     assert whole.better > 0.95
+    assert whole.parameters == 0
+    two = found["mlp.deq,mlp.deq", "gated.deq", 3, None]
+    assert (two.pairs, two.parameters) == (2 * 6, 0)  # at the first or the second place, beside one of six
+    assert two.mean == pytest.approx(-0.06, abs=0.01)
+    assert found["mlp.deq,mlp.deq", "gated.deq", 2, None].pairs == 1
+    assert found["mlp.residual", "gated.residual", 3, 1].parameters == 100
     assert found["mlp.deq", "mlp.deq-monotone", 2, 1].mean == pytest.approx(-0.04, abs=0.01)
     assert found["mlp.deq", "mlp.deq-monotone", 2, 1].pairs == 6
     assert found["mlp.residual", "mlp.deq", 1, None].low is None  # a single pair has no interval
@@ -182,6 +191,7 @@ def test_the_whole_evaluation(table: SyntheticTable) -> None:
     assert card["leave_family_out"]["qp"]["train"] == 1 + 5 + 25 + 125
     sizes = [point["train"] for point in card["learning_curve"]]
     assert sizes == [50, 100, 172]
+    assert set(card["cross_validation"]["by_blocks"]) == {"1", "2", "3"}
     assert card["learning_curve"][-1]["r2"] > card["learning_curve"][0]["r2"]
     assert card["leave_searcher_out"]["even"]["test"] == 130
     assert card["leave_searcher_out"]["even"]["train"] == 129

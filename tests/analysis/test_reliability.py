@@ -61,7 +61,21 @@ def test_ceilings_are_what_a_perfect_model_reaches() -> None:
     found = reliability(scores)
     assert found.r2_ceiling == pytest.approx(r_squared(truth, scores.mean(axis=1)), abs=0.02)
     assert found.tau_ceiling == pytest.approx(kendall_tau(truth, scores.mean(axis=1)), abs=0.02)
-    assert tau_ceiling(0.5) == pytest.approx(0.5)  # 2 / pi * arcsin(1 / sqrt(2))
+    # By hand: tau 1/3 is rho 1/2, of two seeds' mean 2/3, and 2 / pi * arcsin(sqrt(2 / 3)) = .6082.
+    assert tau_ceiling(1 / 3, 2) == pytest.approx(0.6082, abs=1e-4)
+    assert tau_ceiling(-0.1, 3) == 0.0
+    assert tau_ceiling(None, 3) is None
+
+
+def test_an_outlier_does_not_raise_the_ceiling_of_tau() -> None:
+    generator = np.random.default_rng(6)
+    truth = generator.normal(size=300)
+    truth[0] = -100.0
+    scores = truth[:, None] + generator.normal(size=(300, 3))
+    found = reliability(scores)
+    assert found.tau_ceiling == pytest.approx(kendall_tau(truth, scores.mean(axis=1)), abs=0.05)
+    assert found.icc is not None
+    assert found.icc > 0.9  # where the honest figure of the others is 0.5
 
 
 def test_missing_cells_are_passed_over() -> None:
