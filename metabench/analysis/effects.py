@@ -157,9 +157,11 @@ def lift_effects(
             for stage, (first, second) in asked:
                 generator = numpy_generator("lift effects", seed, contrast.before, contrast.after, depth, stage or 0)
                 effect = _effect(contrast, depth, stage, scores[second] - scores[first], draws, generator)
-                if effect is not None:
-                    more = None if params is None else float(np.mean(params[second] - params[first]))
-                    effects.append(replace(effect, parameters=more if more == more else None))
+                if effect is None:
+                    continue
+                more = np.array([]) if params is None else params[second] - params[first]
+                more = more[~np.isnan(more)]
+                effects.append(replace(effect, parameters=float(more.mean()) if len(more) else None))
     return effects
 
 

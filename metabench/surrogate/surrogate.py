@@ -11,7 +11,7 @@ from metabench.errors import ArgumentError
 from metabench.surrogate.additive import additive_predict, fit_additive
 from metabench.surrogate.boosting import fit_boosters, predict_boosters
 from metabench.surrogate.calibration import fit_calibration
-from metabench.surrogate.features import encode, encode_categories
+from metabench.surrogate.features import encode, encode_categories, one_hot
 from metabench.surrogate.measurements import Measurements, mean_of
 from metabench.surrogate.neural import Layers, fit_networks, predict_networks
 from metabench.surrogate.noise import Noise, draw, fit_noise, predict_noise
@@ -168,7 +168,7 @@ class Surrogate:
         return from_fitted(prediction.centre + prediction.noise_sd * luck, self.metrics)
 
     def predict_costs(self, digits: np.ndarray) -> np.ndarray:
-        """Parameters, FLOPs and so on, ``(n, costs)``; NaN where none was measured."""
+        """Parameters, FLOPs and so on, ``(n, costs)``; NaN where none was measured, or a block never at its stage."""
         return additive_predict(digits, len(self.blocks), self.costs)
 
 
@@ -223,6 +223,8 @@ def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, n
     ]
     costs = fit_additive(data.digits, len(data.blocks), data.costs, penalty=1e-6)
     costs[:, np.isnan(data.costs).all(axis=0)] = np.nan
+    unseen = one_hot(data.digits, len(data.blocks)).sum(axis=0) == 0
+    costs[1:][unseen] = np.nan  # costs are counted, not guessed: a block that was never seen at a stage has none
     return Surrogate(
         name=name,
         blocks=data.blocks,

@@ -136,6 +136,7 @@ def test_a_partial_table_has_a_card_and_says_its_share(table: SyntheticTable, tm
     assert card["tasks"]["partial"]["share_of_trainings"] == pytest.approx(290 / (3 * 259))
     assert card["tasks"]["partial"]["diverged"] == pytest.approx(1 / 290)
     assert card["tasks"]["partial"]["unconverged"] == pytest.approx(3 / 290)
+    assert all(effect["parameters"] is not None for effect in card["tasks"]["partial"]["effects"])
     assert card["tasks"]["empty"]["measured"] == 0
     assert card["between_task_kendall_tau"] == {"partial": {"empty": None}, "empty": {"partial": None}}
     json.dumps(plain(card), allow_nan=False)

@@ -56,9 +56,9 @@ def test_an_additive_table_is_recovered_on_unseen_architectures(
     assert np.sqrt(((found - truth) ** 2).mean()) < 2 * additive_table.noise_sd / np.sqrt(3)
 
 
-def test_metrics_without_noise_are_predicted_exactly_enough(additive_table: SyntheticTable) -> None:
+def test_metrics_without_noise_are_predicted_closely(additive_table: SyntheticTable) -> None:
     data, test = additive_table.measured, unseen(additive_table)
-    test[0] = False  # the architecture without blocks is like no other: it has to be seen
+    test &= (data.digits > 0).sum(axis=1) >= 2  # of fewer blocks there are eight in all: each is unlike the others
     surrogate = fit_surrogate(data.take(~test), FAST)
     found = surrogate.predict(data.digits[test]).mean()
     wanted = data.means()[test]
@@ -173,6 +173,11 @@ def test_a_partial_table_with_a_diverged_training_is_fitted(additive_table: Synt
     surrogate = fit_surrogate(replace(data, values=values), FAST)
     assert surrogate.architectures == 100
     assert np.isfinite(surrogate.predict(data.digits).mean()).all()
+    seen = np.stack([np.isin(data.digits[:, stage], data.digits[:100, stage]) for stage in range(3)]).all(axis=0)
+    assert 0 < seen.sum() < len(seen)
+    costs = surrogate.predict_costs(data.digits)[:, 0]  # never a guess about a block that was not seen at a stage
+    np.testing.assert_array_equal(np.isnan(costs), ~seen)
+    np.testing.assert_allclose(costs[seen], data.costs[seen, 0], rtol=1e-4)
 
 
 def test_too_little_is_refused(additive_table: SyntheticTable) -> None:
