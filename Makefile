@@ -12,7 +12,7 @@ QUERY_PEERS := .venv-query-peers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl bench-meta bench-query study-metarl clean
+	bench-metarl bench-meta bench-query bench-surrogate study-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-meta: install-test ## our MAML's speed against learn2learn's, in one run
 
 bench-query: install $(QUERY_PEERS)/installed ## compare queries with nas-bench-graph, nats-bench, mf-prior-bench, yahpo-gym and Syne Tune
 	$(BIN)/python tests/benchmarks/query.py --peers $(QUERY_PEERS)/bin/python
+
+bench-surrogate: install-test ## how fast surrogates fit and predict
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/surrogate.py
 
 # The searchers' peers have another; their requirements go in without dependencies, so nothing of the tested set-up is replaced.
 SEARCH_PEERS := .venv-search-peers

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metabench.spaces import load_space
     from metabench.tables import build_table as build
     from metabench.tables import export_table as export
+    from metabench.tables import fit_table as fit
     from metabench.tables import open_benchmark as open
     from metabench.tables import pack_table as pack
     from metabench.tables import verify_table as verify
@@ -35,6 +36,7 @@ __all__ = [
     "errors",
     "explore",
     "export",
+    "fit",
     "learned",
     "load_space",
     "load_task",
@@ -54,6 +56,7 @@ _LAZY = {
     "errors": "metabench.errors",
     "explore": "metabench.metarl.explore:explore",
     "export": "metabench.tables:export_table",
+    "fit": "metabench.tables:fit_table",
     "learned": "metabench.learned",
     "load_space": "metabench.spaces:load_space",
     "load_task": "metabench.datasets:load_task",

@@ -24,6 +24,8 @@ COMMANDS = {
     "pack": "pack a space's trained rows into one table file",
     "export": "write a space's table to a Parquet or CSV file",
     "verify": "train a random sample of a table's rows again, and compare",
+    "fit": "fit a surrogate to a packed table",
+    "card": "say what a table's numbers are worth, and how good its surrogates are",
     "cite": "print what to cite for a space, task, block, searcher or agent",
 }
 """Command -> what it does. Each lives in a module ``metabench.cli.<command>``, which has ``Options`` and ``run``."""

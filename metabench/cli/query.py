@@ -102,6 +102,8 @@ def _when(benchmark: Benchmark, result: Result) -> str:
 
 
 def _which(benchmark: Benchmark, result: Result) -> str:
+    if result.seed == "mean" and benchmark.kind == "surrogate":
+        return "predicted mean"
     return f"mean of {len(benchmark.seeds)} seeds" if result.seed == "mean" else f"seed {result.seed}"
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
     from metabench.tables.export import ExportReport, export_table
+    from metabench.tables.fit import FitReport, fit_table
     from metabench.tables.verify import VerifyReport, verify_table
 
 __all__ = [
@@ -18,11 +19,13 @@ __all__ = [
     "Benchmark",
     "BuildReport",
     "ExportReport",
+    "FitReport",
     "Result",
     "Status",
     "VerifyReport",
     "build_table",
     "export_table",
+    "fit_table",
     "open_benchmark",
     "pack_table",
     "verify_table",
@@ -35,12 +38,13 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     Args:
         name: a space's id and a task's id with a slash between them; for definitions of your own, paths joined by a
             colon: ``"./my-space.toml:./my-task.toml"``.
-        kind: ``"table"`` answers what was trained; ``"live"`` trains when asked.
+        kind: ``"table"`` answers what was trained; ``"surrogate"`` what was fitted to it, for every architecture (its
+            replicates are noisy draws); ``"live"`` trains when asked.
 
     Raises:
         ArgumentError: if the name or the kind is malformed.
         ContentError: if there is no such space or task.
-        TableError: if there is no table, or it is damaged, or it does not cover the task.
+        TableError: if there is no table or surrogate, or it is damaged, or it does not cover the task.
     """
     from metabench.datasets.task import load_task
     from metabench.errors import ArgumentError, TableError
@@ -61,7 +65,10 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         check_trainable(space)
         return Benchmark(space, task, kind, LiveSource(space, task), {"kind": "live"})
     if kind == "surrogate":
-        raise TableError(f"space {space.id!r} has no fitted surrogate in this version; use kind='table' or 'live'.")
+        from metabench.tables.fitted import SurrogateSource, find_surrogate, surrogate_provenance
+
+        place = find_surrogate(space.id, task.id)
+        return Benchmark(space, task, kind, SurrogateSource(place, space, task), surrogate_provenance(place))
     if kind != "table":
         raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
     table = open_table(find_table(space.id), task.id)
@@ -85,9 +92,11 @@ _LATE = {
     "Benchmark": "benchmark",
     "BuildReport": "build",  # needs torch and Dask
     "ExportReport": "export",
+    "FitReport": "fit",
     "VerifyReport": "verify",
     "build_table": "build",
     "export_table": "export",
+    "fit_table": "fit",
     "pack_table": "build",
     "verify_table": "verify",
 }

@@ -1,0 +1,263 @@
+"""How good a surrogate is, on architectures that it has not seen, beside what noise allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from metabench.analysis.baselines import agreement, folds
+from metabench.analysis.reliability import reliability
+from metabench.seeding import numpy_generator
+from metabench.surrogate import Measurements, Prediction, Settings, Surrogate, fit_surrogate
+from metabench.surrogate.measurements import mean_of
+from metabench.surrogate.surrogate import LEAST_ARCHITECTURES
+from metabench.surrogate.targets import to_fitted
+
+__all__ = ["block_family", "calibration_figures", "one_seed_test", "surrogate_card"]
+
+LEVELS = (0.5, 0.8, 0.95)
+SCORES = ("val_score", "test_score")
+_CURVE = (50, 100, 200, 400, 800, 1600)
+
+
+def block_family(block: str) -> str:
+    """``"qp"``, or the lift without its structure: ``mlp.deq-monotone`` and ``gated.deq`` are both ``"deq"``."""
+    cell, _, lift = block.partition(".")
+    return cell if cell == "qp" or not lift else lift.partition("-")[0]
+
+
+def _final(data: Measurements, metric: str = "test_score") -> np.ndarray:
+    """Test scores at the last epoch, ``(architectures, seeds)``."""
+    return data.values[:, :, -1, data.metrics.index(metric)]
+
+
+def _predict_final(surrogate: Surrogate, digits: np.ndarray, metric: str = "test_score") -> np.ndarray:
+    last = len(surrogate.epochs) - 1
+    return surrogate.predict(digits, epochs=[last], metrics=(metric,), noise=False).mean()[:, 0, 0]
+
+
+def _ceiling(scores: np.ndarray) -> dict[str, float | None]:
+    found = reliability(scores)
+    return {"r2_ceiling": found.r2_ceiling, "kendall_tau_ceiling": found.tau_ceiling}
+
+
+def calibration_figures(prediction: Prediction, values: np.ndarray) -> dict[str, Any]:
+    """Coverage of intervals and negative log-likelihood of one metric at one epoch.
+
+    Args:
+        prediction: of the architectures, one epoch and one metric: arrays ``(n, 1, 1)``.
+        values: measured, ``(n, seeds)``; NaN is missing.
+
+    Returns:
+        For ``"replicate"`` (each training against model and noise together) and ``"mean"`` (the mean over its seeds):
+        the share inside each interval, and the NLL in nats on the fitted scale.
+    """
+    from scipy.special import ndtri
+
+    centre, model, noise = (a[:, 0, 0] for a in (prediction.centre, prediction.model_sd, prediction.noise_sd))
+    measured = to_fitted(values[..., None], prediction.metrics)[..., 0]
+    count = (~np.isnan(measured)).sum(axis=1)
+    mean = mean_of(measured)
+    out: dict[str, Any] = {}
+    for name, error, variance in (
+        ("replicate", measured - centre[:, None], np.broadcast_to((model**2 + noise**2)[:, None], measured.shape)),
+        ("mean", mean - centre, model**2 + noise**2 / np.maximum(count, 1)),
+    ):
+        known = ~np.isnan(error)
+        e, v = error[known], np.maximum(variance[known], 1e-18)
+        reach = np.abs(e) / np.sqrt(v)
+        out[name] = {
+            "coverage": {str(level): float((reach <= ndtri(0.5 + level / 2)).mean()) for level in LEVELS},
+            "nll": float(0.5 * (np.log(2 * np.pi * v) + e**2 / v).mean()),
+        }
+    return out
+
+
+def _held_out(data: Measurements, settings: Settings, k: int) -> Prediction:
+    """Predictions of each architecture by a surrogate that has not seen it, all epochs and metrics."""
+    fold = folds(len(data.digits), k, settings.seed)
+    parts: dict[str, np.ndarray] = {
+        name: np.empty((len(fold), len(data.epochs), len(data.metrics))) for name in ("centre", "model_sd", "noise_sd")
+    }
+    for i in range(k):
+        found = fit_surrogate(data.take(fold != i), settings).predict(data.digits[fold == i])
+        for name, array in parts.items():
+            array[fold == i] = getattr(found, name)
+    return Prediction(data.metrics, **parts)
+
+
+def _one(prediction: Prediction, epoch: int, metric: int) -> Prediction:
+    place = (slice(None), slice(epoch, epoch + 1), slice(metric, metric + 1))
+    arrays = (prediction.centre[place], prediction.model_sd[place], prediction.noise_sd[place])
+    return Prediction(prediction.metrics[metric : metric + 1], *arrays)
+
+
+def _cross_validation(data: Measurements, settings: Settings, k: int) -> dict[str, Any]:
+    prediction = _held_out(data, settings, k)
+    predicted, measured = prediction.mean(), data.means()
+    last = len(data.epochs) - 1
+    metrics, by_epoch = {}, {}
+    for i, name in enumerate(data.metrics):
+        score = name in SCORES
+        metrics[name] = {
+            **agreement(predicted[:, last, i], measured[:, last, i], score=score),
+            **_ceiling(data.values[:, :, last, i]),
+            "calibration": calibration_figures(_one(prediction, last, i), data.values[:, :, last, i]),
+        }
+        if score:
+            by_epoch[name] = {
+                str(epoch): {
+                    **agreement(predicted[:, j, i], measured[:, j, i]),
+                    **_ceiling(data.values[:, :, j, i]),
+                    "calibration": calibration_figures(_one(prediction, j, i), data.values[:, :, j, i]),
+                }
+                for j, epoch in enumerate(data.epochs)
+            }
+    return {
+        "folds": k,
+        "last_epoch": metrics,
+        "by_epoch": by_epoch,
+        "by_blocks": _within_depths(data, predicted[:, last]) if "test_score" in data.metrics else {},
+    }
+
+
+def _within_depths(data: Measurements, predicted: np.ndarray) -> dict[str, Any]:
+    """Agreement of test scores among architectures with the same number of blocks."""
+    skip = data.blocks.index("skip") if "skip" in data.blocks else -1
+    depth, scores = (data.digits != skip).sum(axis=1), _final(data)
+    found = predicted[:, data.metrics.index("test_score")]
+    return {
+        str(d): {**agreement(found[depth == d], mean_of(scores[depth == d])), **_ceiling(scores[depth == d])}
+        for d in np.unique(depth)
+        if (depth == d).sum() > 2
+    }
+
+
+def _split(data: Measurements, train: np.ndarray, test: np.ndarray, settings: Settings) -> dict[str, Any] | None:
+    """Agreement on ``test`` (a mask) of a surrogate of test scores alone that is fitted to ``train``."""
+    if train.sum() < LEAST_ARCHITECTURES or test.sum() < 3:
+        return None
+    surrogate = fit_surrogate(data.take(train), settings)
+    scores = _final(data)[test]
+    found = agreement(_predict_final(surrogate, data.digits[test]), mean_of(scores))
+    return {"train": int(train.sum()), "test": int(test.sum()), **found, **_ceiling(scores)}
+
+
+def _without_families(data: Measurements, settings: Settings) -> dict[str, Any]:
+    """Each family of blocks unseen: tested on every architecture with one of its blocks."""
+    families = np.array([block_family(block) for block in data.blocks])
+    real = [name for name in dict.fromkeys(families) if name != "skip"]
+    out = {}
+    for family in real if len(real) > 1 else []:
+        test = np.asarray((families == family)[data.digits].any(axis=1))
+        out[family] = _split(data, ~test, test, settings)
+    return out
+
+
+def _learning_curve(data: Measurements, settings: Settings, k: int) -> list[dict[str, Any]]:
+    """Agreement on one fold, by the number of architectures fitted to out of the others."""
+    fold = folds(len(data.digits), k, settings.seed)
+    pool = np.flatnonzero(fold != 0)
+    pool = numpy_generator("learning curve", settings.seed).permutation(pool)
+    out = []
+    for size in (*(s for s in _CURVE if s < len(pool)), len(pool)):
+        train = np.zeros(len(fold), dtype=bool)
+        train[pool[:size]] = True
+        found = _split(data, train, fold == 0, settings)
+        if found is not None:
+            out.append(found)
+    return out
+
+
+def one_seed_test(data: Measurements, settings: Settings, k: int = 5) -> dict[str, Any] | None:
+    """Whether a surrogate of one seed tells more about the other seeds than that seed's own table does.
+
+    For each seed in turn: the surrogate is fitted to it alone; errors are mean absolute ones against the mean of the
+    other seeds. ``seen`` are the architectures that it was fitted to, as in a benchmark's use; ``unseen`` are held out.
+
+    Reference:
+        Zela et al. (2022), Surrogate NAS benchmarks (NAS-Bench-301), arXiv:2008.09777.
+
+    Returns:
+        None with fewer than two seeds.
+    """
+    scores = _final(data)
+    complete = np.asarray(~np.isnan(scores).any(axis=1))
+    if scores.shape[1] < 2 or complete.sum() < 2 * LEAST_ARCHITECTURES:
+        return None
+    data, scores = data.take(complete), scores[complete]
+    table, seen, unseen = [], [], []
+    for seed in range(scores.shape[1]):
+        others = np.delete(scores, seed, axis=1).mean(axis=1)
+        alone = data.of_seeds([seed])
+        table.append(np.abs(scores[:, seed] - others).mean())
+        fitted = _predict_final(fit_surrogate(alone, settings), data.digits)
+        seen.append(np.abs(fitted - others).mean())
+        fold, predicted = folds(len(scores), k, settings.seed), np.empty(len(scores))
+        for i in range(k):
+            part = fit_surrogate(alone.take(fold != i), settings)
+            predicted[fold == i] = _predict_final(part, data.digits[fold == i])
+        unseen.append(np.abs(predicted - others).mean())
+    errors = {"table": table, "surrogate_seen": seen, "surrogate_unseen": unseen}
+    means = {name: float(np.mean(found)) for name, found in errors.items()}
+    return {
+        "mean_absolute_error": means,
+        "by_seed": {name: [float(x) for x in found] for name, found in errors.items()},
+        "surrogate_beats_table": means["surrogate_seen"] < means["table"],
+        "unseen_surrogate_beats_table": means["surrogate_unseen"] < means["table"],
+    }
+
+
+def _without_searchers(data: Measurements, visited: Mapping[str, np.ndarray], settings: Settings) -> dict[str, Any]:
+    """Each searcher's architectures predicted from what the other searchers saw."""
+    out: dict[str, Any] = {}
+    for searcher, test in visited.items():
+        others = np.logical_or.reduce([mask for name, mask in visited.items() if name != searcher])
+        out[searcher] = _split(data, others & ~test, test, settings)
+    return out
+
+
+def surrogate_card(
+    measured: Measurements,
+    settings: Settings | None = None,
+    *,
+    k: int = 5,
+    visited: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The whole evaluation of one kind of surrogate on one task, as plain JSON.
+
+    Args:
+        measured: the task's measurements, complete or not.
+        settings: of the fits.
+        k: folds.
+        visited: searcher -> which architectures its runs have trained, bool ``(architectures,)``.
+        progress: is told what is done next.
+
+    Raises:
+        ArgumentError: if too little is measured.
+    """
+    settings = Settings() if settings is None else settings
+    rows = measured.measured()
+    data = measured.take(rows)
+    test_only = data.of_metrics(("test_score",))
+    progress(f"{settings.model}: {k} folds")
+    card: dict[str, Any] = {
+        "settings": asdict(settings),
+        "architectures": len(data.digits),
+        "cross_validation": _cross_validation(data, settings, k),
+    }
+    progress(f"{settings.model}: families left out")
+    card["leave_family_out"] = _without_families(test_only, settings)
+    progress(f"{settings.model}: learning curve")
+    card["learning_curve"] = _learning_curve(test_only, settings, k)
+    progress(f"{settings.model}: one seed against the others")
+    card["one_seed"] = one_seed_test(test_only, settings, k)
+    if visited is not None and len(visited) > 1:
+        progress(f"{settings.model}: searchers left out")
+        masks = {name: mask[rows] for name, mask in visited.items()}
+        card["leave_searcher_out"] = _without_searchers(test_only, masks, settings)
+    return card
