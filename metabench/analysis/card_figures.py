@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabench.analysis.figures import PALETTE
+from metabench.analysis.drawing import PALETTE
 from metabench.surrogate import Measurements
 from metabench.surrogate.measurements import mean_of
 
