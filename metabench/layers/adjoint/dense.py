@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabench.layers.adjoint.adjoint import Adjoint
-from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.adjoint.image import attached_image, depends_on_others
+from metabench.layers.adjoint.replace import replace_gradient
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.fixed_point.solver import FixedPointSolver
@@ -21,20 +20,6 @@ from metabench.layers.stopping import Tolerance, root_mean_square
 from metabench.layers.transforms import refuse_transform
 
 __all__ = ["ImplicitDense"]
-
-
-class _DenseGradient(torch.autograd.Function):
-    """Forward the image; backward w becomes (I - J)^-T w."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.solve = solve
-        return image.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        refuse_second_order("dense implicit adjoint")
-        return ctx.solve(grads[0]), None
 
 
 @dataclass(frozen=True)
@@ -82,4 +67,4 @@ class ImplicitDense(Adjoint):
             record.backward = SolveRecord(status, torch.ones_like(count), count, left.nan_to_num())
             return torch.where(sound[..., None], u, torch.zeros_like(u))
 
-        return _DenseGradient.apply(image, adjoint), record  # pyright: ignore[reportReturnType]
+        return replace_gradient(image, adjoint, "dense implicit adjoint"), record

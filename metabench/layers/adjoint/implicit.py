@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
-from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.adjoint.image import attached_image, depends_on_others, require_same, spare_diverged
+from metabench.layers.adjoint.replace import replace_gradient
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
@@ -95,20 +94,6 @@ class _Recorded(Mapping):
         return _Recorded(take(self.grad), leaf, image, self.f, inputs)
 
 
-class _ReplaceGradient(torch.autograd.Function):
-    """Forward z*'s image; backward w becomes the solution u of u = w + (df/dz)^T u."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.solve = solve
-        return image.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        refuse_second_order("implicit adjoint")
-        return ctx.solve(grads[0]), None
-
-
 @dataclass(frozen=True)
 class Implicit(Adjoint):
     """u = w + (df/dz)^T u, a linear fixed point of vector-Jacobian products; then dL = u^T df/dtheta.
@@ -173,4 +158,4 @@ class Implicit(Adjoint):
                 self.warm_start.value = u
             return apply_policy(u, record.backward, self.policy, "implicit adjoint")
 
-        return _ReplaceGradient.apply(image, adjoint), record  # pyright: ignore[reportReturnType]
+        return replace_gradient(image, adjoint, "implicit adjoint"), record

@@ -61,7 +61,7 @@ def cvx_layer(
     Reference: Agrawal et al. (2019), arXiv:1910.12430.
     """
     try:
-        from cvxpylayers.torch import CvxpyLayer  # pyright: ignore[reportMissingImports]
+        from cvxpylayers.torch import CvxpyLayer  # pyright: ignore[reportPrivateImportUsage, reportMissingImports]  # an extra
     except ImportError as error:
         raise OptionalDependencyError(
             f"cvx_layer needs the package cvxpylayers ({error}); install it with: pip install 'metabench[cvx]'"
