@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metabench.statistics import interquartile_mean
+
 __all__ = [
     "Interval",
     "bootstrap_interval",
@@ -36,16 +38,6 @@ class Interval(NamedTuple):
     value: float
     lower: float | None
     upper: float | None
-
-
-def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of what is left along the last axis when the lowest and the highest quarter (rounded down) are cut off.
-
-    It is ``scipy.stats.trim_mean(values, 0.25)``, but passes infinite values that are cut off.
-    """
-    count = values.shape[-1]
-    cut = count // 4
-    return np.sort(values, axis=-1)[..., cut : count - cut].mean(axis=-1)
 
 
 def resample(strata: Sequence[np.ndarray], generator: np.random.Generator, resamples: int) -> list[np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metabench.errors import RunFolderError
+from metabench.files import replace_file
 
 __all__ = ["Tree", "read_arrays", "write_arrays"]
 
@@ -40,9 +40,7 @@ def write_arrays(path: Path, tree: Tree, document: Mapping[str, Any]) -> None:
     text = np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)
     np.savez(buffer, **{_DOCUMENT: text}, **_flat(tree))  # pyright: ignore[reportArgumentType]
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(buffer.getvalue())
-    os.replace(draft, path)
+    replace_file(path, buffer.getvalue())
 
 
 def read_arrays(path: Path) -> tuple[Tree, dict[str, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metabench.errors import RunFolderError
+from metabench.files import replace_file
 
 if TYPE_CHECKING:
     from metabench.metarl.run import Plan
@@ -25,9 +25,7 @@ def seed_folder(folder: Path, seed: int) -> Path:
 
 def write_json(path: Path, document: Any) -> None:
     """Writes a file that is either wholly there or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, json.dumps(document, indent=2, default=str) + "\n")
 
 
 def open_folder(folder: Path, plan: Plan, *, resume: bool) -> None:

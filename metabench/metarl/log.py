@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from metabench.errors import CheckpointError, OptionalDependencyError
+from metabench.files import replace_file
 
 __all__ = ["MetricsLog", "read_metrics"]
 
@@ -86,9 +86,7 @@ def _shorten(path: Path, keep: int) -> None:
         except (ValueError, KeyError, TypeError):
             break
         kept.append(f"{line}\n")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, "".join(kept))
 
 
 def _writer(folder: Path, frames: int) -> Any:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metabench.seeding import numpy_generator
+from metabench.statistics import interquartile_mean
 
 __all__ = ["Interval", "interquartile_mean", "interquartile_mean_interval"]
 
@@ -18,13 +19,6 @@ class Interval(NamedTuple):
     estimate: float
     lower: float
     upper: float
-
-
-def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of the middle half along the last axis; a quarter of the values, rounded down, goes at either end."""
-    ordered = np.sort(values, axis=-1)
-    cut = values.shape[-1] // 4
-    return ordered[..., cut : values.shape[-1] - cut].mean(-1)
 
 
 def interquartile_mean_interval(values: Sequence[float], *, seed: int = 0, draws: int = 10_000) -> Interval:

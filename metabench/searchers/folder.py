@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from metabench.errors import RunFolderError
+from metabench.files import replace_file
 
 __all__ = [
     "clear_failure",
     "open_folder",
     "read_trials",
     "trials_path",
-    "write_atomically",
     "write_failure",
     "write_provenance",
     "write_trials",
@@ -44,7 +43,7 @@ def open_folder(folder: Path, plan: Mapping[str, Any], *, write: bool = True) ->
             raise RunFolderError(f"{folder} is not empty and holds no {_PLAN}; choose another --out.")
         if write:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(plan, indent=2) + "\n")
+            replace_file(path, json.dumps(plan, indent=2) + "\n")
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -91,7 +90,7 @@ def write_provenance(folder: Path, command: str | None) -> None:
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": packages,
     }
-    write_atomically(path, json.dumps(provenance, indent=2) + "\n")
+    replace_file(path, json.dumps(provenance, indent=2) + "\n")
 
 
 def _failure_path(trials: Path) -> Path:
@@ -101,7 +100,7 @@ def _failure_path(trials: Path) -> Path:
 def write_failure(trials: Path, **values: Any) -> None:
     """Marks the run whose trials would be in a file as failed."""
     trials.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(_failure_path(trials), json.dumps(values) + "\n")
+    replace_file(_failure_path(trials), json.dumps(values) + "\n")
 
 
 def clear_failure(trials: Path) -> None:
@@ -113,7 +112,7 @@ def write_trials(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:
     """Writes a finished run."""
     encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "".join(f"{encode(trial)}\n" for trial in trials))
+    replace_file(path, "".join(f"{encode(trial)}\n" for trial in trials))
 
 
 def read_trials(path: Path) -> list[dict[str, Any]] | None:
@@ -129,10 +128,3 @@ def read_trials(path: Path) -> list[dict[str, Any]] | None:
     except ValueError as error:
         _log.warning("%s is damaged (%s); its run is done again.", path, error)
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that is either wholly there or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

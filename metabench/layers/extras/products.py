@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError, DifferentiationError
+from metabench.layers.transforms import under_transform
 
 __all__ = ["Linearisation", "Noise", "differentiable_point", "linearise", "probe_vectors"]
 
@@ -71,7 +72,7 @@ def differentiable_point(z: Tensor) -> tuple[Tensor, bool]:
     Raises:
         DifferentiationError: inside ``torch.func`` transforms.
     """
-    if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
+    if under_transform():
         raise DifferentiationError(
             "derivatives of a field inside torch.func transforms are not available; use torch.autograd.grad outside."
         )
