@@ -69,23 +69,27 @@ class GatedCell(Cell):
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__(width, generators)
         self.scale: Tensor
-        self.register_buffer("scale", torch.tensor([1.0, 0.5]).repeat_interleave(width), persistent=False)
+        scale = torch.tensor([1.0, 0.5]).repeat_interleave(width)
+        self.register_buffer("scale", scale[:, None], persistent=False)
 
-    def _factors(self, z: Tensor, injection: Tensor) -> tuple[Tensor, Tensor]:
-        """tanh(Wz + Ux + b), and the gate minus 1."""
-        candidate, gate = torch.tanh(torch.baddbmm(injection, z, self.W.mT) * self.scale).chunk(2, dim=-1)
-        return candidate, gate
+    def inject(self, x: Tensor) -> Tensor:
+        """Ux + b and (U'x + b') / 2, ``(replicates, batch, 2 width)``."""
+        return torch.baddbmm(self.b * self.scale.mT, x, (self.U * self.scale).mT)
+
+    def _factors(self, z: Tensor, injection: Tensor) -> Tensor:
+        """tanh(Wz + Ux + b), and the gate minus 1, ``(replicates, batch, 2, width)``; halving is exact."""
+        return torch.tanh(torch.baddbmm(injection, z, (self.W * self.scale).mT)).unflatten(-1, (2, -1))
 
     def apply(self, z: Tensor, injection: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Two affine maps in one product."""
-        candidate, gate = self._factors(z, injection)
+        candidate, gate = self._factors(z, injection).unbind(-2)
         return torch.addcmul(candidate, candidate, gate)
 
     def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """(u, w) -> w + W^T (g tanh' u) + W'^T (t g' u), with the gate g and t = tanh."""
         W = self.W.detach()
-        candidate, gate = (factor.detach() for factor in self._factors(z, injection))
+        candidate, gate = self._factors(z, injection).detach().unbind(-2)
         by_candidate = (1 + gate) * (1 - candidate.square())
         by_gate = candidate * (1 - gate.square()) / 2
-        slopes = torch.cat([by_candidate, by_gate], dim=-1)
-        return lambda u, w: torch.baddbmm(w, torch.cat([u, u], dim=-1) * slopes, W)
+        slopes = torch.stack([by_candidate, by_gate], dim=-2)
+        return lambda u, w: torch.baddbmm(w, (u.unsqueeze(-2) * slopes).flatten(-2), W)

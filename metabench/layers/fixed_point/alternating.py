@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from metabench.errors import ArgumentError
+from metabench.layers.fixed_point.mixture import least_residual_mixture
 from metabench.layers.fixed_point.solver import FixedPointSolver, Map, Take
 
 __all__ = ["AlternatingAnderson"]
@@ -74,17 +75,8 @@ class AlternatingAnderson(FixedPointSolver):
         return self._mixture(fz, state), state
 
     def _mixture(self, fz: Tensor, state: _Window) -> Tensor:
-        """The combination of the images whose residual is least, weights summing to 1; residuals scaled to length 1."""
-        directions = torch.stack(state.residuals, dim=-2)
-        lengths = torch.linalg.vector_norm(directions, dim=-1, keepdim=True).clamp_min(torch.finfo(fz.dtype).tiny)
-        directions = directions / lengths
-        gram = directions @ directions.mT
         ridge = 8 * torch.finfo(fz.dtype).eps if self.ridge is None else self.ridge
-        gram.diagonal(dim1=-2, dim2=-1).add_(ridge)
-        inverse = lengths[..., -1:, :] / lengths
-        weights = torch.linalg.solve_ex(gram, inverse).result * inverse
-        weights = weights / weights.sum(-2, keepdim=True)
-        mixed = (weights.mT @ torch.stack(state.images, dim=-2)).squeeze(-2)
+        mixed = least_residual_mixture(state.images, state.residuals, ridge)
         if not math.isfinite(mixed.sum().item()):
             mixed = torch.where(torch.isfinite(mixed), mixed, fz)
         return mixed

@@ -103,15 +103,15 @@ class Batch:
         self._running -= count
 
     def surplus(self, fewest: int) -> int | None:
-        """How many samples a row of the last sample axis is left with, if half of it or more may leave the batch.
+        """How many samples a row of the last sample axis is left with, if a quarter of it or more may leave the batch.
 
         Args:
             fewest: a row so short is left as it is.
         """
-        if self._live.ndim == 0 or self._live.shape[-1] <= fewest or 2 * self._running > self._live.numel():
+        if self._live.ndim == 0 or self._live.shape[-1] <= fewest or 4 * self._running > 3 * self._live.numel():
             return None
         kept = int(self._live.sum(-1).max())
-        return kept if 2 * kept <= self._live.shape[-1] else None
+        return kept if 4 * kept <= 3 * self._live.shape[-1] else None
 
     def leave(self, kept: int) -> Take:
         """Goes on with ``kept`` samples of each row of the last sample axis, those that run first.

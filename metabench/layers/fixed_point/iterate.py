@@ -49,7 +49,8 @@ def iterate(
     """Solves z = f(z) for every sample by itself.
 
     A sample ends at the first check at which its residual meets the tolerance or is not finite; its answer is then
-    fixed, whatever its neighbours do. Where the mapping allows it, ended samples leave the batch when half have ended.
+    fixed, whatever its neighbours do. Where the mapping allows it, ended samples leave the batch when a quarter have
+    ended.
 
     Args:
         mapping: the map, and the value that is read off at each iterate.
