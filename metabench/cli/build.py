@@ -30,6 +30,10 @@ class Options:
     """A Dask scheduler to send the work to instead, as tcp://host:port."""
     jobqueue: Annotated[str | None, optional("QUEUE")] = None
     """A batch queue whose jobs do the work instead: slurm, pbs, sge, lsf, oar or htcondor."""
+    device: str = "cpu"
+    """Where the workers train: cpu, or cuda."""
+    group: Annotated[int | None, optional("N")] = None
+    """Architectures that are trained in one batch, about; 27 on a CPU and 1728 on a GPU if left out."""
     dry_run: bool = False
     """Only say what would be trained, and show the job script."""
     json: bool = False
@@ -51,6 +55,8 @@ def run(options: Options) -> None:
         workers=options.workers,
         scheduler=options.scheduler,
         queue=options.jobqueue,
+        device=options.device,
+        group=options.group,
         progress=show_progress(),
         dry_run=options.dry_run,
     )

@@ -48,10 +48,17 @@ class NetworkGroup(nn.Module):
         outputs: number of classes.
         width: state dimension.
         seeds: one replicate of every architecture a seed.
+        device: where it computes; initial weights are drawn on the CPU, so they are the same everywhere.
     """
 
     def __init__(
-        self, architectures: Sequence[Architecture], inputs: int, outputs: int, width: int, seeds: Sequence[int]
+        self,
+        architectures: Sequence[Architecture],
+        inputs: int,
+        outputs: int,
+        width: int,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         self.architectures, self.seeds = tuple(architectures), tuple(seeds)
@@ -73,11 +80,12 @@ class NetworkGroup(nn.Module):
             for name, who in members.items():
                 rows = torch.tensor([i * len(self.seeds) + j for i in who for j in range(len(self.seeds))])
                 block = BLOCKS.get(name)(width, generators(len(who), "block", stage, name))
-                parts.append(Part(name, block, rows, len(who) == every))
+                parts.append(Part(name, block, rows.to(device), len(who) == every))
             self.stages.append(parts)
         self.blocks = nn.ModuleList(part.block for parts in self.stages for part in parts)
         self.head_weight = stacked_normal((outputs, width), width**-0.5, generators(every, "head"))
         self.head_bias = nn.Parameter(torch.zeros(self.replicates, 1, outputs))
+        self.to(device)
 
     def stem(self, x: Tensor) -> Tensor:
         """States ``(replicates, batch, width)`` of inputs that all share, ``(batch, inputs)``, or one batch a seed."""

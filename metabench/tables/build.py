@@ -15,7 +15,7 @@ from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import Space, load_space
 from metabench.tables.cluster import dask_client
-from metabench.tables.groups import training_groups
+from metabench.tables.groups import GROUP_SIZE, training_groups
 from metabench.tables.pack import pack_rows
 from metabench.tables.shards import lock_table, read_shards, table_home, write_shard
 from metabench.tables.units import Unit, check_trainable, row_key, run_unit
@@ -23,6 +23,8 @@ from metabench.tables.units import Unit, check_trainable, row_key, run_unit
 __all__ = ["BuildReport", "build_table", "pack_table"]
 
 _log = logging.getLogger(__name__)
+
+_GROUP_ON_GPU = 1728  # all three-stage architectures of 12 blocks
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,16 @@ class BuildReport:
     packed: bool
 
 
-def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> tuple[list[Unit], int, int]:
+def _units(
+    space: Space, tasks: Sequence[Task], seeds: int | None, home: Path, about: int, device: str
+) -> tuple[list[Unit], int, int]:
     """Units with unfinished rows, and the numbers of unfinished and of all trainings."""
     units: list[Unit] = []
     missing = planned = 0
     for task in tasks:
         replicates = range(task.replicates if seeds is None else seeds)
         finished = {key for shard in read_shards(home, task.id) for row in shard.keys for key in row}
-        for group in training_groups(space):
+        for group in training_groups(space, about):
             wanted = {
                 architecture: [s for s in replicates if row_key(architecture, task, space.width, s) not in finished]
                 for architecture in group
@@ -65,7 +69,7 @@ def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -
             left = tuple(architecture for architecture, lacking in wanted.items() if lacking)
             if left:
                 lacking = tuple(sorted({seed for seeds in wanted.values() for seed in seeds}))
-                units.append(Unit(left, task, space.width, lacking))
+                units.append(Unit(left, task, space.width, lacking, device))
             missing += sum(map(len, wanted.values()))
             planned += len(group) * len(replicates)
     return units, missing, planned
@@ -109,6 +113,20 @@ def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: 
             _log.info("%d of %d trainings", finished, trainings)
 
 
+def _group_size(group: int | None, device: str) -> int:
+    """Architectures a training group, after a look at the device."""
+    if group is not None and group < 1:
+        raise ArgumentError(f"group={group}: expected at least 1.")
+    if device != "cpu":
+        import torch
+
+        if not device.startswith("cuda"):
+            raise ArgumentError(f"device={device!r}: expected 'cpu', 'cuda' or 'cuda:N'.")
+        if not torch.cuda.is_available():
+            raise ArgumentError(f"device={device!r}: torch finds no CUDA device here; use 'cpu'.")
+    return group or (GROUP_SIZE if device == "cpu" else _GROUP_ON_GPU)
+
+
 def build_table(
     space: str,
     tasks: Sequence[str] | None = None,
@@ -118,6 +136,8 @@ def build_table(
     scheduler: str | None = None,
     queue: str | None = None,
     out: Path | None = None,
+    device: str = "cpu",
+    group: int | None = None,
     progress: bool = False,
     dry_run: bool = False,
 ) -> BuildReport:
@@ -131,6 +151,8 @@ def build_table(
         scheduler: address of a Dask scheduler (``tcp://host:8786``) to use instead.
         queue: batch queue whose jobs are the workers instead (``"slurm"``, ...), by dask-jobqueue.
         out: the table's folder; ``surrogates/<space>`` by default.
+        device: where workers train, ``"cpu"`` or ``"cuda"``.
+        group: architectures trained in one batch, about; 27 by default, and all that share a task on a GPU.
         progress: show a bar on stderr if it is a terminal.
         dry_run: plan only.
 
@@ -142,14 +164,15 @@ def build_table(
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
     check_trainable(definition)
+    about = _group_size(group, device)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     home = table_home(definition.id, out)
     names = tuple(task.id for task in chosen)
     if dry_run:
-        _, missing, planned = _units(definition, chosen, seeds, home)
+        _, missing, planned = _units(definition, chosen, seeds, home, about, device)
         return BuildReport(definition.id, names, planned, planned - missing, 0, 0.0, home, packed=False)
     with lock_table(home):
-        units, missing, planned = _units(definition, chosen, seeds, home)
+        units, missing, planned = _units(definition, chosen, seeds, home, about, device)
         if units:
             with dask_client(workers, scheduler, queue) as client:
                 _run(units, missing, client, home, definition, progress)

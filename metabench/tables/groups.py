@@ -8,9 +8,9 @@ from itertools import pairwise, product
 from metabench.spaces import Space
 from metabench.spaces.architecture import SKIP, Architecture
 
-__all__ = ["training_groups"]
+__all__ = ["GROUP_SIZE", "training_groups"]
 
-_SIZE = 27  # architectures in a group, about: a minute of training, and blocks batched by nine
+GROUP_SIZE = 27  # architectures in a group, about: minutes of training on a core, and blocks batched by nine
 
 
 def _chunks(names: Sequence[str], size: int) -> list[tuple[str, ...]]:
@@ -20,8 +20,8 @@ def _chunks(names: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(names[a:b]) for a, b in pairwise(cuts)]
 
 
-def training_groups(space: Space) -> list[tuple[Architecture, ...]]:
-    """All architectures of a space in groups that depend on the space alone.
+def training_groups(space: Space, about: int = GROUP_SIZE) -> list[tuple[Architecture, ...]]:
+    """All architectures of a space in groups of ``about`` so many, which depend on nothing else.
 
     A group is a product of block subsets, one a stage: k blocks at each of n stages make k^n architectures, which need
     n k calls instead of n k^n.
@@ -30,7 +30,7 @@ def training_groups(space: Space) -> list[tuple[Architecture, ...]]:
     depths = range(space.stages + 1) if SKIP in space.blocks else [space.stages]
     groups: list[tuple[Architecture, ...]] = []
     for depth in depths:
-        size = max(1, round(_SIZE ** (1 / depth))) if depth else 1
+        size = max(1, round(about ** (1 / depth))) if depth else 1
         for parts in product(_chunks(names, size), repeat=depth):
             groups.append(tuple(Architecture(blocks) for blocks in product(*parts)))
     return groups

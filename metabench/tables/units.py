@@ -34,6 +34,7 @@ class Unit:
     task: Task
     width: int
     seeds: tuple[int, ...]
+    device: str = "cpu"
 
 
 def protocol_hash(architecture: Architecture, task: Task, width: int) -> str:
@@ -70,23 +71,28 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-@lru_cache(maxsize=1)
-def _where() -> dict[str, str]:
+@lru_cache(maxsize=4)
+def _where(device: str) -> dict[str, str]:
     folder = Path(__file__).resolve().parents[2]
     commit = "unknown"
     if (folder / ".git").exists():
         command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         commit = found.stdout.strip() or "uncommitted"
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    if device != "cpu":
+        import torch
+
+        machine = f"{machine}, {torch.cuda.get_device_name(device)}"
     return {
         "commit": commit,
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine,
         "torch": version("torch"),
     }
 
 
 def run_unit(unit: Unit) -> Shard:
-    """Trains a unit in this process, on one thread."""
+    """Trains a unit in this process, on one thread and the unit's device."""
     import torch
 
     from metabench.datasets import load_splits
@@ -94,7 +100,7 @@ def run_unit(unit: Unit) -> Shard:
 
     torch.set_num_threads(1)
     task, splits = unit.task, load_splits(unit.task)
-    curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds)
+    curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds, unit.device)
     costs = [measure_cost(a, splits.train_x.shape[1], splits.classes, unit.width) for a in unit.architectures]
     return Shard(
         task=task.id,
@@ -107,5 +113,5 @@ def run_unit(unit: Unit) -> Shard:
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
         cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**_where(), "date": datetime.now(UTC).date().isoformat()},
+        provenance={**_where(unit.device), "date": datetime.now(UTC).date().isoformat()},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from metabench.layers import SolveRecord
 from metabench.spaces.group import NetworkGroup, Part
+from metabench.training.clock import seconds_on
 
 __all__ = ["Call", "losses_and_gradients"]
 
@@ -22,8 +22,8 @@ class Call:
     Attributes:
         part: the block and its rows.
         record: per-sample record ``(rows, batch)``, with ``backward`` filled.
-        seconds: thread-CPU seconds forward and backward of each row, ``(rows,)``: a row's share of the call is its
-            share of the function evaluations.
+        seconds: forward and backward, of each row, ``(rows,)``: a row's share of the call is its share of the function
+            evaluations.
     """
 
     part: Part
@@ -57,10 +57,10 @@ def losses_and_gradients(network: NetworkGroup, x: Tensor, y: Tensor) -> tuple[T
         if not parts[0].whole:
             ahead = h.clone()
         for part in parts:
-            start = time.thread_time()
+            start = seconds_on(h.device)
             leaf = part.gather(h).detach().requires_grad_()
             out, record = part.block(leaf)
-            call = Call(part, record, _share(record.nfe, time.thread_time() - start))
+            call = Call(part, record, _share(record.nfe, seconds_on(h.device) - start))
             if part.whole:
                 ahead = out.detach()
             else:
@@ -78,10 +78,10 @@ def losses_and_gradients(network: NetworkGroup, x: Tensor, y: Tensor) -> tuple[T
     for calls in reversed(tape):
         before = gradient if calls[0][0].part.whole else gradient.clone()
         for call, leaf, out in calls:
-            start = time.thread_time()
+            start = seconds_on(h.device)
             torch.autograd.backward(out, call.part.gather(gradient))
             back = call.record.backward
-            call.seconds += _share(call.record.nfe if back is None else back.nfe, time.thread_time() - start)
+            call.seconds += _share(call.record.nfe if back is None else back.nfe, seconds_on(h.device) - start)
             assert leaf.grad is not None
             if call.part.whole:
                 before = leaf.grad

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
 from metabench.spaces.group import NetworkGroup
 from metabench.training.clipping import clip_factor, scale_gradients, squared_norms
+from metabench.training.clock import seconds_on
 from metabench.training.tape import Call, losses_and_gradients
 
 __all__ = ["METRICS", "TrainingCurve", "one_cycle", "train", "train_group"]
@@ -26,7 +26,8 @@ METRICS = ("train_loss", "val_score", "test_score", "nfe_forward", "nfe_backward
 _WARM_UP = 0.3  # fraction of the steps in which the learning rate rises
 _START = 1 / 25  # of the peak
 _END = 1e-4
-_ROWS = 9000  # samples of all replicates that are evaluated at once: they fit the cache
+_ROWS = 9000  # samples of all replicates that are evaluated at once: they fit a CPU's cache
+_ROWS_ELSEWHERE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class TrainingCurve:
         epochs: checkpoint epochs, ``(n_epochs,)``.
         values: float32 ``(n_seeds, n_epochs, n_metrics)`` in the order of ``METRICS``. A replicate whose loss became
             non-finite has training loss inf and scores 0 from there on.
-        seconds: thread-CPU seconds of each replicate up to each epoch, ``(n_seeds, n_epochs)``; the evaluations are
-            left out. Of what was computed for several replicates at once each has a share: of a block's solve by its
-            function evaluations, of all else equally.
+        seconds: of each replicate up to each epoch, ``(n_seeds, n_epochs)``: this thread's CPU time or a GPU's time;
+            the evaluations are left out. Of what was computed for several replicates at once each has a share: of a
+            block's solve by its function evaluations, of all else equally.
     """
 
     epochs: tuple[int, ...]
@@ -94,8 +95,9 @@ class _Clip:
 
 @torch.no_grad()
 def _accuracy(network: NetworkGroup, x: Tensor, y: Tensor) -> Tensor:
-    correct = torch.zeros(network.replicates)
-    chunk = max(1, min(1000, _ROWS // network.replicates))
+    correct = torch.zeros(network.replicates, device=x.device)
+    rows = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
+    chunk = max(1, min(1000, rows // network.replicates))
     for start in range(0, len(x), chunk):
         logits = network(x[start : start + chunk])
         correct += (logits.argmax(-1) == y[start : start + chunk]).sum(-1)
@@ -105,15 +107,15 @@ def _accuracy(network: NetworkGroup, x: Tensor, y: Tensor) -> Tensor:
 class _EpochMeans:
     """Sums of the solver metrics over an epoch's steps, a replicate each."""
 
-    def __init__(self, replicates: int) -> None:
-        self.sums = torch.zeros(5, replicates)
+    def __init__(self, replicates: int, device: torch.device) -> None:
+        self.sums = torch.zeros(5, replicates, device=device)
         self.steps = 0
 
     def add(self, losses: Tensor, calls: Sequence[Call], batch: int) -> None:
         """Adds a step: the losses ``(replicates,)`` and the blocks' calls, after the backward pass."""
         self.steps += 1
         self.sums[0] += losses
-        missed = torch.zeros(len(losses), batch, dtype=torch.bool)
+        missed = torch.zeros(len(losses), batch, dtype=torch.bool, device=losses.device)
         worst = torch.zeros_like(losses)
         for call in calls:
             rows, record = call.part.rows, call.record
@@ -138,7 +140,12 @@ def train(architecture: Architecture, task: Task, splits: Splits, width: int, se
 
 
 def train_group(
-    architectures: Sequence[Architecture], task: Task, splits: Splits, width: int, seeds: Sequence[int]
+    architectures: Sequence[Architecture],
+    task: Task,
+    splits: Splits,
+    width: int,
+    seeds: Sequence[int],
+    device: torch.device | str = "cpu",
 ) -> list[TrainingCurve]:
     """Trains each architecture by the task's protocol, once for each seed, all of them in one batch.
 
@@ -152,31 +159,32 @@ def train_group(
         splits: the task's arrays.
         width: state dimension.
         seeds: replicate numbers.
+        device: where it is trained. Initial weights and data orders are drawn on the CPU, the same for every device.
     """
-    protocol = task.protocol
-    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds)
+    protocol, device = task.protocol, torch.device(device)
+    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds, device)
     replicates, shape = network.replicates, (len(architectures), len(seeds))
     optimizer = torch.optim.Adam(_peak_rates(network, protocol.learning_rate), lr=1e-3, fused=True)
     clip = _Clip(network, protocol.gradient_clip)
-    x, y = torch.from_numpy(splits.train_x), torch.from_numpy(splits.train_y)
-    held_out = [torch.from_numpy(a) for a in (splits.val_x, splits.val_y, splits.test_x, splits.test_y)]
+    arrays = (splits.train_x, splits.train_y, splits.val_x, splits.val_y, splits.test_x, splits.test_y)
+    x, y, *held_out = (torch.from_numpy(a).to(device) for a in arrays)
     orders = [torch_generator("data order", seed) for seed in seeds]
     batches = len(x) // protocol.batch_size
     values = np.full((replicates, len(protocol.checkpoints), len(METRICS)), np.nan, dtype=np.float32)
     seconds = np.zeros((replicates, len(protocol.checkpoints)))
-    spent, step = torch.zeros(replicates, dtype=torch.float64), 0
+    spent, step = torch.zeros(replicates, dtype=torch.float64, device=device), 0
     for epoch in range(1, protocol.epochs + 1):
-        order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders])
-        means = _EpochMeans(replicates)
+        order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders]).to(device)
+        means = _EpochMeans(replicates, device)
         for batch in order[:, : batches * protocol.batch_size].split(protocol.batch_size, dim=1):
-            start = time.thread_time()
+            start = seconds_on(device)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(step, protocol.epochs * batches)
             optimizer.zero_grad()
             losses, calls = losses_and_gradients(network, x[batch], y[batch])
             clip()
             optimizer.step()
-            elapsed, in_blocks = time.thread_time() - start, 0.0
+            elapsed, in_blocks = seconds_on(device) - start, 0.0
             for call in calls:
                 spent.index_add_(0, call.part.rows, call.seconds)
                 in_blocks += float(call.seconds.sum())
@@ -194,7 +202,7 @@ def train_group(
             columns = torch.stack(
                 [loss, val, test, forward, backward, unconverged, residual.nan_to_num(posinf=0.0)], -1
             )
-            values[:, row] = columns.numpy()
-            seconds[:, row] = spent.numpy()
+            values[:, row] = columns.cpu().numpy()
+            seconds[:, row] = spent.cpu().numpy()
     curves, clocks = values.reshape(*shape, *values.shape[1:]), seconds.reshape(*shape, -1)
     return [TrainingCurve(protocol.checkpoints, *pair) for pair in zip(curves, clocks, strict=True)]

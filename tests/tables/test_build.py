@@ -44,6 +44,23 @@ def test_a_dry_run_only_plans(home: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"device": "tpu"}, "device='tpu': expected"), ({"group": 0}, "group=0: expected at least 1")],
+)
+def test_where_and_how_many_at_once_are_checked_first(home: Path, settings: dict, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        build(home, **settings)
+    assert not home.exists()
+
+
+def test_the_size_of_the_groups_decides_no_number(home: Path, built: Path) -> None:
+    build(home, seeds=2, group=1)
+    assert len(shard_files(home)) > len(list((built / "shards" / "tiny-task").glob("*.npz")))
+    ours, theirs = (np.load(folder / "table" / "results.npy") for folder in (home, built))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
+
+
 def test_build_is_resumable_and_repeatable(copy: Path) -> None:
     before = np.load(copy / "table" / "results.npy").tobytes()
     again = build(copy, seeds=2)

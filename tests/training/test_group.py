@@ -17,6 +17,7 @@ from metabench.training.clipping import clip_replicates
 from metabench.training.tape import losses_and_gradients
 
 MEMBERS = [Architecture(blocks) for blocks in product(("mlp.tied", "qp.box"), ("gated.deq", "mlp.ode"))]
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 UNEVEN = [Architecture(()), Architecture(("mlp.deq",)), *MEMBERS]
 
 
@@ -28,9 +29,10 @@ def small(seed: int = 0) -> tuple:
     return replace(task, protocol=protocol), cut
 
 
-def test_a_group_gives_what_its_members_give_alone() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_group_gives_what_its_members_give_alone(device: str) -> None:
     task, splits = small()
-    together = train_group(UNEVEN, task, splits, 8, [0, 2])
+    together = train_group(UNEVEN, task, splits, 8, [0, 2], device)
     exact = [METRICS.index(name) for name in ("train_loss", "nfe_forward", "nfe_backward", "residual")]
     scores = [METRICS.index(name) for name in ("val_score", "test_score")]
     for architecture, curve in zip(UNEVEN, together, strict=True):
