@@ -21,6 +21,7 @@ COMMANDS = {
     "explore": "train a meta-RL agent on an environment whose optimum is known",
     "build": "train the rows of a table that are still missing",
     "meta-train": "meta-train a learned optimizer, or MAML and its kin on a few-shot task",
+    "measure": "count and time what each architecture of a space costs, on a quiet machine",
     "pack": "pack a space's trained rows into one table file",
     "export": "write a space's table to a Parquet or CSV file",
     "verify": "train a random sample of a table's rows again, and compare",

@@ -9,6 +9,7 @@ from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Resu
 if TYPE_CHECKING:
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
+    from metabench.tables.costs import measure_costs
     from metabench.tables.export import ExportReport, export_table
     from metabench.tables.fit import FitReport, fit_table
     from metabench.tables.verify import VerifyReport, verify_table
@@ -26,6 +27,7 @@ __all__ = [
     "build_table",
     "export_table",
     "fit_table",
+    "measure_costs",
     "open_benchmark",
     "pack_table",
     "verify_table",
@@ -97,6 +99,7 @@ _LATE = {
     "build_table": "build",
     "export_table": "export",
     "fit_table": "fit",
+    "measure_costs": "costs",
     "pack_table": "build",
     "verify_table": "verify",
 }

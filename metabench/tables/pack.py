@@ -15,6 +15,7 @@ import numpy as np
 from metabench.datasets import Task
 from metabench.errors import TableError
 from metabench.spaces import Space
+from metabench.tables.costs import read_costs
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
 from metabench.tables.shards import read_shards, write_together
 from metabench.tables.units import protocol_hash, row_key
@@ -49,8 +50,9 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
     """Writes ``home/table``: three arrays and ``manifest.json``. A row that is not finished is NaN.
 
     ``results.npy`` holds what training gives, equal on a rebuild; ``seconds.npy`` and the last column of ``costs.npy``
-    hold what was timed. float32, axes (task, architecture, seed, epoch, metric), (task, architecture, seed, epoch) and
-    (task, architecture, cost). A row whose protocol is no longer the task's or the blocks' is stale, and left out.
+    hold what was timed: latency alone where ``metabench measure`` was run, else beside the trainings. float32, axes
+    (task, architecture, seed, epoch, metric), (task, architecture, seed, epoch) and (task, architecture, cost). A row
+    whose protocol is no longer the task's or the blocks' is stale, and left out.
 
     Args:
         space: the space.
@@ -70,6 +72,7 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
     seconds = np.full(results.shape[:-1], np.nan, dtype=np.float32)
     costs = np.full((len(tasks), len(codes), len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32)
     provenance: Counter[str] = Counter()
+    measured_alone: dict[str, int] = {}
     for i, task in enumerate(tasks):
         places = {}
         for j, architecture in enumerate(architectures):
@@ -87,6 +90,11 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
                     seconds[i, j, seed, : len(task.epochs)] = shard.seconds[a, s]
                     costs[i, j] = shard.cost[a]
                     provenance[json.dumps(shard.provenance, sort_keys=True)] += 1
+        alone = read_costs(space, task, home)
+        measured_alone[task.id] = len(alone)
+        for j, architecture in enumerate(architectures):
+            if architecture in alone:
+                costs[i, j] = alone[architecture]
     arrays = {"results.npy": results, "seconds.npy": seconds, "costs.npy": costs}
     files = {name: _npy(array) for name, array in arrays.items()}
     manifest = {
@@ -105,6 +113,7 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
                 "checksum": task.checksum,
                 "seeds": _trained_seeds(results[i]),
                 "finished": int((~np.isnan(results[i, :, :, 0, 0])).sum()),
+                "measured_alone": measured_alone[task.id],
                 "sha256": {name: hashlib.sha256(array[i].tobytes()).hexdigest() for name, array in arrays.items()},
             }
             for i, task in enumerate(tasks)

@@ -21,7 +21,7 @@ from metabench.spaces import Space
 from metabench.spaces.architecture import Architecture
 from metabench.tables.shards import Shard
 
-__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit"]
+__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit", "where"]
 
 TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
@@ -72,7 +72,8 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
 
 
 @lru_cache(maxsize=4)
-def _where(device: str) -> dict[str, str]:
+def where(device: str) -> dict[str, str]:
+    """Commit, machine and library version, for the provenance of what is measured here."""
     folder = Path(__file__).resolve().parents[2]
     commit = "unknown"
     if (folder / ".git").exists():
@@ -92,7 +93,7 @@ def _where(device: str) -> dict[str, str]:
 
 
 def run_unit(unit: Unit) -> Shard:
-    """Trains a unit in this process, on one thread and the unit's device."""
+    """Trains a unit in this process, on one thread and the unit's device; costs are those of a CPU, or NaN."""
     import torch
 
     from metabench.datasets import load_splits
@@ -101,7 +102,10 @@ def run_unit(unit: Unit) -> Shard:
     torch.set_num_threads(1)
     task, splits = unit.task, load_splits(unit.task)
     curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds, unit.device)
-    costs = [measure_cost(a, splits.train_x.shape[1], splits.classes, unit.width) for a in unit.architectures]
+    cost = np.full((len(unit.architectures), len(fields(Cost))), np.nan)
+    if unit.device == "cpu":
+        for row, architecture in zip(cost, unit.architectures, strict=True):
+            row[:] = astuple(measure_cost(architecture, splits.train_x.shape[1], splits.classes, unit.width))
     return Shard(
         task=task.id,
         keys=[[row_key(a, task, unit.width, seed) for seed in unit.seeds] for a in unit.architectures],
@@ -112,6 +116,6 @@ def run_unit(unit: Unit) -> Shard:
         costs=[field.name for field in fields(Cost)],
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
-        cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**_where(unit.device), "date": datetime.now(UTC).date().isoformat()},
+        cost=cost,
+        provenance={**where(unit.device), "date": datetime.now(UTC).date().isoformat()},
     )
