@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metabench.blocks.solving import SolveSettings
 from metabench.datasets import Splits, Task
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
@@ -138,7 +139,14 @@ def train(architecture: Architecture, task: Task, splits: Splits, width: int, se
 
 
 def train_group(
-    architectures: Sequence[Architecture], task: Task, splits: Splits, width: int, seeds: Sequence[int]
+    architectures: Sequence[Architecture],
+    task: Task,
+    splits: Splits,
+    width: int,
+    seeds: Sequence[int],
+    *,
+    weight_decay: float = 0.0,
+    settings: SolveSettings | None = None,
 ) -> list[TrainingCurve]:
     """Trains each architecture by the task's protocol, once for each seed, all of them in one batch.
 
@@ -152,11 +160,17 @@ def train_group(
         splits: the task's arrays.
         width: state dimension.
         seeds: replicate numbers.
+        weight_decay: of all parameters, decoupled from the gradient: a step takes off learning rate x decay of each.
+        settings: how all implicit blocks are solved; None leaves it to them.
     """
     protocol = task.protocol
-    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds)
+    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds, settings)
     replicates, shape = network.replicates, (len(architectures), len(seeds))
-    optimizer = torch.optim.Adam(_peak_rates(network, protocol.learning_rate), lr=1e-3, fused=True)
+    groups = _peak_rates(network, protocol.learning_rate)
+    if weight_decay:
+        optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=weight_decay, fused=True)
+    else:
+        optimizer = torch.optim.Adam(groups, lr=1e-3, fused=True)
     clip = _Clip(network, protocol.gradient_clip)
     x, y = torch.from_numpy(splits.train_x), torch.from_numpy(splits.train_y)
     held_out = [torch.from_numpy(a) for a in (splits.val_x, splits.val_y, splits.test_x, splits.test_y)]
