@@ -23,10 +23,13 @@ class Block(nn.Module, ABC):
     Attributes:
         version: raised when the block's numerics change; it is part of every row's protocol hash.
         citation: where the block comes from.
+        heeds: fields of :class:`~metabench.blocks.solving.SolveSettings` that decide how it is solved. A block that
+            heeds any takes them as ``cls(width, generators, settings=...)``.
     """
 
     version: ClassVar[int] = 1
     citation: ClassVar[str] = ""
+    heeds: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:

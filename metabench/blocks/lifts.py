@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import layer_norm
 
 from metabench.blocks.block import Block
 from metabench.blocks.cells import Cell, GatedCell, MLPCell
+from metabench.blocks.solving import SolveSettings, through_time
 from metabench.layers import AlternatingAnderson, Implicit, RungeKutta4, SolveRecord, Tolerance, fixed_point, ode_solve
 
 __all__ = [
@@ -35,9 +37,12 @@ class _Lifted(Block):
 
     cell_type: ClassVar[type[Cell]]
 
-    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, width: int, generators: Sequence[torch.Generator], *, settings: SolveSettings | None = None
+    ) -> None:
         super().__init__(width, generators)
         self.cell = self.cell_type(width, generators)
+        self.settings = settings or SolveSettings()
 
 
 class _Residual(_Lifted):
@@ -69,17 +74,21 @@ class _DEQ(_Lifted):
     """h + z*, z* = f(z*, x): Anderson acceleration, implicit gradient."""
 
     version = 3
+    heeds = ("solver", "tolerance", "adjoint")
     citation = "Bai, Kolter and Koltun (2019), Deep equilibrium models, arXiv:1909.01377"
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        adjoint = self.settings.adjoint or Implicit(policy="keep")
+        if isinstance(adjoint, Implicit):
+            adjoint = replace(adjoint, linearise=self.cell.linearise)
         solution = fixed_point(
             self.cell.apply,
             torch.zeros_like(h),
             inputs=(injection,),
-            solver=SOLVER,
-            stopping=TOLERANCE,
-            adjoint=Implicit(policy="keep", linearise=self.cell.linearise),
+            solver=self.settings.solver or SOLVER,
+            stopping=self.settings.tolerance or TOLERANCE,
+            adjoint=adjoint,
             policy="keep",
         )
         return h + solution.value, solution.record
@@ -88,12 +97,17 @@ class _DEQ(_Lifted):
 class _ODE(_Lifted):
     """z(1) of dz/dt = f(z, x), z(0) = h: rk4 with three steps, backpropagation."""
 
+    heeds = ("ode_solver", "ode_adjoint")
     citation = "Chen et al. (2018), Neural ordinary differential equations, arXiv:1806.07366"
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
         solution = ode_solve(
-            lambda _, z: self.cell.apply(z, injection), h, solver=RungeKutta4(steps=ODE_STEPS), policy="keep"
+            lambda _, z: self.cell.apply(z, injection),
+            h,
+            solver=self.settings.ode_solver or RungeKutta4(steps=ODE_STEPS),
+            adjoint=through_time(self.settings.ode_adjoint, injection, self.cell.W),
+            policy="keep",
         )
         return solution.value, solution.record
 

@@ -11,6 +11,7 @@ from torch.nn.functional import layer_norm
 from metabench.blocks.block import Block
 from metabench.blocks.cells import MLPCell
 from metabench.blocks.lifts import SOLVER, TOLERANCE
+from metabench.blocks.solving import SolveSettings
 from metabench.layers import Box, Polyhedron, Simplex, Solution, SolveRecord, quadratic_program
 
 __all__ = ["QPBox", "QPSimplex"]
@@ -22,17 +23,22 @@ class _Program(Block):
     """argmin over C of 1/2 z^T Q z - z^T (Ux + b)."""
 
     version = 3
+    heeds = ("solver", "tolerance")
     citation = "Amos and Kolter (2017), OptNet, arXiv:1703.00443"
 
-    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, width: int, generators: Sequence[torch.Generator], *, settings: SolveSettings | None = None
+    ) -> None:
         super().__init__(width, generators)
         self.cell = MLPCell(width, generators)
+        self.settings = settings or SolveSettings()
 
     def _argmin(self, h: Tensor, onto: Polyhedron) -> Solution:
         W = self.cell.W
         Q = W.mT @ W + RIDGE * torch.eye(h.shape[-1], dtype=h.dtype, device=h.device)
         p = self.cell.inject(layer_norm(h, h.shape[-1:]))
-        return quadratic_program(Q, p, onto, modulus=RIDGE, solver=SOLVER, stopping=TOLERANCE, policy="keep")
+        solver, stopping = self.settings.solver or SOLVER, self.settings.tolerance or TOLERANCE
+        return quadratic_program(Q, p, onto, modulus=RIDGE, solver=solver, stopping=stopping, policy="keep")
 
 
 class QPBox(_Program):

@@ -11,6 +11,7 @@ from torch.nn.functional import layer_norm
 from metabench.blocks.block import Block
 from metabench.blocks.cells import MLPCell
 from metabench.blocks.lifts import ODE_STEPS, SOLVER, TOLERANCE
+from metabench.blocks.solving import SolveSettings, through_time
 from metabench.layers import Orthant, RungeKutta4, SolveRecord, monotone_inclusion, ode_solve
 
 __all__ = ["MLPAntisymmetricODE", "MLPMonotoneDEQ"]
@@ -23,11 +24,15 @@ class MLPMonotoneDEQ(Block):
     """h + z*, z* = relu(Mz* + Ux + b), M = (1-m)I - W^T W + W - W^T: a unique equilibrium whatever W is."""
 
     version = 3
+    heeds = ("solver", "tolerance")
     citation = "Winston and Kolter (2020), Monotone operator equilibrium networks, arXiv:2006.08591"
 
-    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, width: int, generators: Sequence[torch.Generator], *, settings: SolveSettings | None = None
+    ) -> None:
         super().__init__(width, generators)
         self.cell = MLPCell(width, generators)
+        self.settings = settings or SolveSettings()
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         """Peaceman-Rachford splitting on 0 in (I - M) z - (Ux + b) + N(z >= 0)."""
@@ -38,8 +43,8 @@ class MLPMonotoneDEQ(Block):
             self.cell.inject(layer_norm(h, h.shape[-1:])),
             Orthant(),
             modulus=MODULUS,
-            solver=SOLVER,
-            stopping=TOLERANCE,
+            solver=self.settings.solver or SOLVER,
+            stopping=self.settings.tolerance or TOLERANCE,
             policy="keep",
         )
         return h + solution.value, solution.record
@@ -48,11 +53,15 @@ class MLPMonotoneDEQ(Block):
 class MLPAntisymmetricODE(Block):
     """z(1) of dz/dt = tanh((W - W^T - gamma I) z + Ux + b), z(0) = h: a stable flow."""
 
+    heeds = ("ode_solver", "ode_adjoint")
     citation = "Chang et al. (2019), AntisymmetricRNN, arXiv:1902.09689; Haber and Ruthotto (2018), arXiv:1705.03341"
 
-    def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, width: int, generators: Sequence[torch.Generator], *, settings: SolveSettings | None = None
+    ) -> None:
         super().__init__(width, generators)
         self.cell = MLPCell(width, generators)
+        self.settings = settings or SolveSettings()
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         """rk4 with three steps, backpropagation."""
@@ -63,7 +72,8 @@ class MLPAntisymmetricODE(Block):
         solution = ode_solve(
             lambda _, z: torch.tanh(torch.baddbmm(injection, z, transposed)),
             h,
-            solver=RungeKutta4(steps=ODE_STEPS),
+            solver=self.settings.ode_solver or RungeKutta4(steps=ODE_STEPS),
+            adjoint=through_time(self.settings.ode_adjoint, injection, transposed),
             policy="keep",
         )
         return solution.value, solution.record

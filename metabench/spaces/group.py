@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from metabench.blocks import BLOCKS
 from metabench.blocks.block import Block, stacked_normal
+from metabench.blocks.solving import SolveSettings, make_block
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
 
@@ -49,6 +49,7 @@ class NetworkGroup(nn.Module):
         width: state dimension.
         seeds: one replicate of every architecture a seed.
         device: where it computes; initial weights are drawn on the CPU, so they are the same everywhere.
+        settings: how all implicit blocks are solved; None leaves it to them.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class NetworkGroup(nn.Module):
         width: int,
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
+        settings: SolveSettings | None = None,
     ) -> None:
         super().__init__()
         self.architectures, self.seeds = tuple(architectures), tuple(seeds)
@@ -79,7 +81,7 @@ class NetworkGroup(nn.Module):
             parts = []
             for name, who in members.items():
                 rows = torch.tensor([i * len(self.seeds) + j for i in who for j in range(len(self.seeds))])
-                block = BLOCKS.get(name)(width, generators(len(who), "block", stage, name))
+                block = make_block(name, width, generators(len(who), "block", stage, name), settings)
                 parts.append(Part(name, block, rows.to(device), len(who) == every))
             self.stages.append(parts)
         self.blocks = nn.ModuleList(part.block for parts in self.stages for part in parts)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from metabench.blocks import BLOCKS
 from metabench.blocks.block import stacked_normal
+from metabench.blocks.solving import SolveSettings, make_block
 from metabench.layers import SolveRecord
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
@@ -26,9 +26,18 @@ class Network(nn.Module):
         width: state dimension.
         seeds: one replicate a seed. A replicate's initial weights depend on its seed and on each block's place and name
             only, not on the other replicates or blocks.
+        settings: how implicit blocks are solved; None leaves it to them.
     """
 
-    def __init__(self, architecture: Architecture, inputs: int, outputs: int, width: int, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        inputs: int,
+        outputs: int,
+        width: int,
+        seeds: Sequence[int],
+        settings: SolveSettings | None = None,
+    ) -> None:
         super().__init__()
 
         def generators(*path: int | str) -> list[torch.Generator]:
@@ -37,7 +46,8 @@ class Network(nn.Module):
         self.stem_weight = stacked_normal((width, inputs), inputs**-0.5, generators("stem"))
         self.stem_bias = nn.Parameter(torch.zeros(len(seeds), 1, width))
         self.blocks = nn.ModuleList(
-            BLOCKS.get(name)(width, generators("block", i, name)) for i, name in enumerate(architecture.blocks)
+            make_block(name, width, generators("block", i, name), settings)
+            for i, name in enumerate(architecture.blocks)
         )
         self.head_weight = stacked_normal((outputs, width), width**-0.5, generators("head"))
         self.head_bias = nn.Parameter(torch.zeros(len(seeds), 1, outputs))

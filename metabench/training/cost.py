@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from metabench.blocks.solving import SolveSettings
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
 from metabench.spaces.network import Network
@@ -35,9 +36,11 @@ class Cost:
     latency_s: float
 
 
-def measure_cost(architecture: Architecture, inputs: int, outputs: int, width: int) -> Cost:
+def measure_cost(
+    architecture: Architecture, inputs: int, outputs: int, width: int, settings: SolveSettings | None = None
+) -> Cost:
     """Counts and times ``architecture``. All but the latency are equal on every machine."""
-    network = Network(architecture, inputs, outputs, width, [0])
+    network = Network(architecture, inputs, outputs, width, [0], settings)
     x = torch.randn(1, _BATCH, inputs, generator=torch_generator("cost"))
     own = {p.untyped_storage().data_ptr() for p in network.parameters()}
     saved: dict[int, int] = {}

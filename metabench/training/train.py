@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metabench.blocks.solving import SolveSettings
 from metabench.datasets import Splits, Task
 from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
@@ -146,6 +147,9 @@ def train_group(
     width: int,
     seeds: Sequence[int],
     device: torch.device | str = "cpu",
+    *,
+    weight_decay: float = 0.0,
+    settings: SolveSettings | None = None,
 ) -> list[TrainingCurve]:
     """Trains each architecture by the task's protocol, once for each seed, all of them in one batch.
 
@@ -160,11 +164,17 @@ def train_group(
         width: state dimension.
         seeds: replicate numbers.
         device: where it is trained. Initial weights and data orders are drawn on the CPU, the same for every device.
+        weight_decay: of all parameters, decoupled from the gradient: a step takes off learning rate x decay of each.
+        settings: how all implicit blocks are solved; None leaves it to them.
     """
     protocol, device = task.protocol, torch.device(device)
-    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds, device)
+    network = NetworkGroup(architectures, splits.train_x.shape[1], splits.classes, width, seeds, device, settings)
     replicates, shape = network.replicates, (len(architectures), len(seeds))
-    optimizer = torch.optim.Adam(_peak_rates(network, protocol.learning_rate), lr=1e-3, fused=True)
+    groups = _peak_rates(network, protocol.learning_rate)
+    if weight_decay:
+        optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=weight_decay, fused=True)
+    else:
+        optimizer = torch.optim.Adam(groups, lr=1e-3, fused=True)
     clip = _Clip(network, protocol.gradient_clip)
     arrays = (splits.train_x, splits.train_y, splits.val_x, splits.val_y, splits.test_x, splits.test_y)
     x, y, *held_out = (torch.from_numpy(a).to(device) for a in arrays)

@@ -10,7 +10,7 @@ from metabench.blocks import BLOCKS
 from metabench.datasets import Splits, load_splits, load_task
 from metabench.spaces import Architecture
 from metabench.training import METRICS, measure_cost, train
-from metabench.training.train import one_cycle
+from metabench.training.train import one_cycle, train_group
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,18 @@ def test_costs_by_hand() -> None:
     assert tied.flops == 2 * (40 * 32 + 7 * 32 * 32 + 32 * 10)
     assert deq.activation_bytes < tied.activation_bytes  # the equilibrium keeps one evaluation, not six
     assert torch.is_grad_enabled()
+
+
+def test_weight_decay_is_decoupled_and_none_of_it_is_adam(small: tuple) -> None:
+    task, splits = small
+    architectures = [Architecture(("mlp.residual",))]
+    plain, none, some = (
+        train_group(architectures, task, splits, 8, [0], **given)[0].values
+        for given in ({}, {"weight_decay": 0.0}, {"weight_decay": 100.0})
+    )
+    assert plain.tobytes() == none.tobytes()
+    # A step takes off rate x decay of each weight. The factor of one cycle is above 0.2 in six of these eight steps:
+    # 0.01 * 100 * 0.2 each time leaves a quarter, and a network of small weights has the loss of a guess.
+    loss = METRICS.index("train_loss")
+    assert abs(some[0, -1, loss] - np.log(10)) < 0.02
+    assert abs(plain[0, -1, loss] - np.log(10)) > 0.05
