@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metabench.blocks.block import stacked_normal
+from metabench.layers.fixed_point import Form, Known, Pullback
 
 __all__ = ["Cell", "GatedCell", "MLPCell"]
 
@@ -38,6 +39,15 @@ class Cell(nn.Module, ABC):
     def apply(self, z: Tensor, injection: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """f(z, x), ``(replicates, batch, width)``, given :meth:`inject` of x."""
 
+    @property
+    def known(self) -> Known:
+        """:meth:`apply` with its form."""
+        return Known(self.apply, self.form)
+
+    @abstractmethod
+    def form(self, injection: Tensor) -> Form:
+        """:meth:`apply` written out, for solvers that compile it."""
+
     @abstractmethod
     def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The function (u, w) -> w + (df/dz)^T u at z, all ``(replicates, batch, width)``; without a graph."""
@@ -50,11 +60,15 @@ class MLPCell(Cell):
         """One affine map and a tanh."""
         return torch.tanh(torch.baddbmm(injection, z, self.W.mT))
 
+    def form(self, injection: Tensor) -> Form:
+        """That of ``apply``."""
+        return Form("tanh", self.W.mT, injection)
+
     def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """(u, w) -> w + W^T (tanh' u)."""
         W = self.W.detach()
         slope = 1 - self.apply(z, injection).detach().square()
-        return lambda u, w: torch.baddbmm(w, u * slope, W)
+        return Pullback(W, slope)
 
 
 class GatedCell(Cell):
@@ -85,11 +99,14 @@ class GatedCell(Cell):
         candidate, gate = self._factors(z, injection).unbind(-2)
         return torch.addcmul(candidate, candidate, gate)
 
+    def form(self, injection: Tensor) -> Form:
+        """That of ``apply``."""
+        return Form("gated", (self.W * self.scale).mT, injection)
+
     def linearise(self, z: Tensor, injection: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """(u, w) -> w + W^T (g tanh' u) + W'^T (t g' u), with the gate g and t = tanh."""
         W = self.W.detach()
         candidate, gate = self._factors(z, injection).detach().unbind(-2)
         by_candidate = (1 + gate) * (1 - candidate.square())
         by_gate = candidate * (1 - gate.square()) / 2
-        slopes = torch.stack([by_candidate, by_gate], dim=-2)
-        return lambda u, w: torch.baddbmm(w, (u.unsqueeze(-2) * slopes).flatten(-2), W)
+        return Pullback(W, torch.cat([by_candidate, by_gate], dim=-1))

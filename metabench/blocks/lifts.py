@@ -29,7 +29,9 @@ __all__ = [
 TIED_STEPS = 6
 ODE_STEPS = 3
 TOLERANCE = Tolerance(atol=1e-4, rtol=1e-3, max_steps=60)
-SOLVER = AlternatingAnderson()  # plain steps are cheap and mostly enough; the mixtures get the stubborn samples
+SOLVER = AlternatingAnderson(
+    compiled=True
+)  # plain steps are cheap and mostly enough; the mixtures get the stubborn samples
 
 
 class _Lifted(Block):
@@ -83,7 +85,7 @@ class _DEQ(_Lifted):
         if isinstance(adjoint, Implicit):
             adjoint = replace(adjoint, linearise=self.cell.linearise)
         solution = fixed_point(
-            self.cell.apply,
+            self.cell.known,
             torch.zeros_like(h),
             inputs=(injection,),
             solver=self.settings.solver or SOLVER,

@@ -121,7 +121,7 @@ def _pick(kind: str, known: dict[str, Choice], name: str | None) -> Choice | Non
 FIXED_POINT_SOLVERS: dict[str, FixedPointSolver] = {
     "picard": Picard(),
     "anderson": Anderson(),
-    "alternating-anderson": AlternatingAnderson(),
+    "alternating-anderson": AlternatingAnderson(compiled=True),
     "broyden": Broyden(),
 }
 # `Unrolled` is not among them: it needs Picard iteration, and `mlp.tied` is the unrolled lift.

@@ -74,6 +74,8 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
 @lru_cache(maxsize=4)
 def where(device: str) -> dict[str, str]:
     """Commit, machine and library version, for the provenance of what is measured here."""
+    from metabench.layers.fixed_point.compiled import has_compiler
+
     folder = Path(__file__).resolve().parents[2]
     commit = "unknown"
     if (folder / ".git").exists():
@@ -89,6 +91,7 @@ def where(device: str) -> dict[str, str]:
         "commit": commit,
         "machine": machine,
         "torch": version("torch"),
+        **({"numba": version("numba")} if has_compiler() else {}),
     }
 
 

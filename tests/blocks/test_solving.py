@@ -20,7 +20,7 @@ SOLVED = [name for name in HEEDING if "solver" in BLOCKS.get(name).heeds]
 FLOWS = [name for name in HEEDING if "ode_solver" in BLOCKS.get(name).heeds]
 # What the published blocks are, spelled out.
 PUBLISHED = SolveSettings(
-    solver=AlternatingAnderson(),
+    solver=AlternatingAnderson(compiled=True),
     tolerance=Tolerance(atol=1e-4, rtol=1e-3, max_steps=60),
     adjoint=Implicit(policy="keep"),
     ode_solver=RungeKutta4(steps=3),

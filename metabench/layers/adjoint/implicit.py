@@ -12,6 +12,7 @@ from metabench.errors import ArgumentError
 from metabench.layers.adjoint.adjoint import Adjoint
 from metabench.layers.adjoint.image import attached_image, depends_on_others, require_same, spare_diverged
 from metabench.layers.adjoint.replace import replace_gradient
+from metabench.layers.fixed_point.form import Form, Pullback
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
@@ -62,6 +63,10 @@ class _Written(Mapping):
     def narrow(self, take: Take) -> _Written:
         """Linearises again for the samples that are left."""
         return _Written.make(take(self.grad), take(self.z), [take(x) for x in self.inputs or ()], self.linearise)
+
+    def form(self) -> Form | None:
+        """A pullback's, where the products by hand are one."""
+        return self.product.form(self.grad) if isinstance(self.product, Pullback) else None
 
 
 class _Recorded(Mapping):

@@ -10,7 +10,14 @@ from torch import Tensor
 from metabench.errors import ArgumentError
 from metabench.layers.adjoint.first_order import refuse_second_order
 from metabench.layers.argmin.convex_set import Polyhedron, refuse_parameter_gradient
-from metabench.layers.argmin.splitting import ForwardBackward, PeacemanRachford, resolvent, spectral_bound, step_size
+from metabench.layers.argmin.onto import OntoFace, OntoSet, Projection
+from metabench.layers.argmin.splitting import (
+    ForwardBackward,
+    PeacemanRachford,
+    resolvent,
+    spectral_bound,
+    step_size,
+)
 from metabench.layers.fixed_point import Anderson, FixedPointSolver, Mapping, iterate
 from metabench.layers.record import Policy, Solution, SolveRecord, SolveStatus, apply_policy
 from metabench.layers.stopping import Tolerance, root_mean_square
@@ -23,7 +30,7 @@ Splitting = Literal["peaceman-rachford", "forward-backward"]
 
 
 def _mapping(
-    how: Splitting, A: Tensor, inverse: Tensor, step: Tensor, p: Tensor, project: Any, point: Tensor | None
+    how: Splitting, A: Tensor, inverse: Tensor, step: Tensor, p: Tensor, project: Projection, point: Tensor | None
 ) -> Mapping:
     if how == "peaceman-rachford":
         return PeacemanRachford.make(inverse, step, p, project, point)
@@ -51,7 +58,7 @@ class _Inclusion(torch.autograd.Function):
             inverse = resolvent(A, step)
         else:
             step, inverse = modulus / spectral_bound(A).clamp_min(modulus).mul_(1.1).square(), A
-        mapping = _mapping(how, A, inverse, step, p, lambda v, _: onto.project(v), None)
+        mapping = _mapping(how, A, inverse, step, p, OntoSet(onto), None)
         z, record = iterate(mapping, torch.zeros_like(p), solver, stopping)
         records.append(record)
         ctx.save_for_backward(A, inverse, step, z)
@@ -66,7 +73,7 @@ class _Inclusion(torch.autograd.Function):
         lost = (ctx.record.status == SolveStatus.DIVERGED.code)[..., None]
         if bool(lost.any()):
             grad, z = grad.masked_fill(lost, 0.0), z.masked_fill(lost, 0.0)
-        mapping = _mapping(ctx.how, A.mT, inverse.mT, step, grad, lambda v, at: ctx.onto.project_tangent(at, v), z)
+        mapping = _mapping(ctx.how, A.mT, inverse.mT, step, grad, OntoFace(ctx.onto), z)
         # The tangent space may be a point, and w zero: the tolerance is relative to what the gradient asks for.
         scale = step[..., 0] * root_mean_square(grad)
         w, ctx.record.backward = iterate(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from metabench.layers.argmin.onto import Projection
+from metabench.layers.fixed_point.form import Form
 from metabench.layers.fixed_point.mapping import Mapping
 from metabench.layers.fixed_point.solver import Take
 
@@ -62,7 +63,7 @@ class PeacemanRachford(Mapping):
 
     reflection: Tensor
     offset: Tensor
-    project: Callable[[Tensor, Tensor | None], Tensor]
+    project: Projection
     point: Tensor | None = None
 
     @staticmethod
@@ -70,7 +71,7 @@ class PeacemanRachford(Mapping):
         inverse: Tensor,
         step: Tensor,
         p: Tensor,
-        project: Callable[[Tensor, Tensor | None], Tensor],
+        project: Projection,
         point: Tensor | None = None,
     ) -> PeacemanRachford:
         """From (I + step A)^-1 and p."""
@@ -86,6 +87,11 @@ class PeacemanRachford(Mapping):
         """Takes the samples' offsets."""
         point = None if self.point is None else take(self.point)
         return PeacemanRachford(self.reflection, take(self.offset), self.project, point)
+
+    def form(self) -> Form | None:
+        """Where the projection is known and there is a reflection for each replicate."""
+        known = self.project.known(self.point) if self.reflection.ndim == 3 else None
+        return None if known is None else Form(known[0], self.reflection, self.offset, known[1], known[2])
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class ForwardBackward(Mapping):
 
     forward: Tensor
     offset: Tensor
-    project: Callable[[Tensor, Tensor | None], Tensor]
+    project: Projection
     point: Tensor | None = None
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:

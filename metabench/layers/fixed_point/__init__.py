@@ -4,6 +4,7 @@ from metabench.layers.fixed_point.alternating import AlternatingAnderson
 from metabench.layers.fixed_point.anderson import Anderson
 from metabench.layers.fixed_point.broyden import Broyden
 from metabench.layers.fixed_point.chord import Chord
+from metabench.layers.fixed_point.form import Form, Known, Pullback
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function, Mapping
 from metabench.layers.fixed_point.newton import Newton
@@ -16,10 +17,13 @@ __all__ = [
     "Broyden",
     "Chord",
     "FixedPointSolver",
+    "Form",
     "Function",
+    "Known",
     "Mapping",
     "Newton",
     "Picard",
+    "Pullback",
     "all_solvers",
     "batch_solvers",
     "iterate",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metabench.layers.fixed_point.batch import Batch
+from metabench.layers.fixed_point.compiled import compiled_iterate
 from metabench.layers.fixed_point.mapping import Mapping
 from metabench.layers.fixed_point.solver import FixedPointSolver, Take
 from metabench.layers.record import SolveRecord
@@ -66,6 +67,9 @@ def iterate(
     batch = Batch(z, stopping, scale)
     if z.numel() == 0:
         return batch.result()
+    solved = compiled_iterate(mapping, z, solver, stopping, scale)
+    if solved is not None:
+        return solved
     f, state, every = _Image(mapping), solver.init(z), stopping.check_every or solver.check_every
     for step in range(1, stopping.max_steps + 1):
         f.calls += 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from metabench.errors import ArgumentError
+from metabench.layers.fixed_point.form import Form, Known
 from metabench.layers.fixed_point.solver import Take
 
 __all__ = ["Function", "Mapping"]
@@ -29,6 +30,10 @@ class Mapping(ABC):
     @abstractmethod
     def narrow(self, take: Take) -> Mapping:
         """The same map for fewer samples."""
+
+    def form(self) -> Form | None:
+        """The map written out for a compiled loop, None where it is not known."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,7 @@ class Function(Mapping):
     def narrow(self, take: Take) -> Function:
         """Takes the samples' inputs."""
         return Function(self.f, [take(x) for x in self.inputs or ()])
+
+    def form(self) -> Form | None:
+        """That of ``f``."""
+        return self.f.form(*(self.inputs or ())) if isinstance(self.f, Known) else None

@@ -1,0 +1,78 @@
+"""Hands a solve to the compiled loop where there is one for it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metabench.layers.fixed_point.alternating import AlternatingAnderson
+from metabench.layers.fixed_point.mapping import Mapping
+from metabench.layers.fixed_point.solver import FixedPointSolver
+from metabench.layers.record import SolveRecord
+from metabench.layers.stopping import Tolerance
+
+__all__ = ["compiled_iterate", "has_compiler"]
+
+
+@lru_cache(maxsize=1)
+def has_compiler() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None
+
+
+def compiled_iterate(
+    mapping: Mapping, z: Tensor, solver: FixedPointSolver, stopping: Tolerance, scale: Tensor | None
+) -> tuple[Tensor, SolveRecord] | None:
+    """What :func:`~metabench.layers.fixed_point.iterate` answers, equal up to rounding; None where it has to do it.
+
+    The compiled loop is for float32 states ``(replicates, batch, dim)`` on a CPU, maps whose form is known and
+    :class:`~metabench.layers.AlternatingAnderson` with ``compiled=True``.
+    """
+    if not isinstance(solver, AlternatingAnderson) or not solver.compiled or not has_compiler():
+        return None
+    if z.dtype != torch.float32 or z.ndim != 3 or z.device.type != "cpu":
+        return None
+    form = mapping.form()
+    if form is None:
+        return None
+    from metabench.layers.fixed_point.kernels import KINDS, solve
+
+    def array(t: Tensor) -> Any:
+        return t.detach().contiguous().numpy()
+
+    (rtol, atol), root = stopping.limits(z.dtype), z.shape[-1] ** 0.5
+    answer, axes = torch.empty(z.shape), z.shape[:-1]
+    residual, nfe = torch.empty(axes), torch.empty(axes, dtype=torch.int32)
+    status = torch.empty(axes, dtype=torch.int8)
+    least = torch.zeros(axes) if scale is None else scale.expand(axes) * root
+    factors = z.new_empty((*axes, 0)) if form.factors is None else form.factors
+    ridge = 8 * torch.finfo(z.dtype).eps if solver.ridge is None else solver.ridge
+    low, high = (torch.tensor(form.bounds, dtype=z.dtype)).numpy()
+    rule = torch.tensor([rtol, atol * root, ridge], dtype=z.dtype).numpy()
+    solve(
+        KINDS.index(form.kind),
+        array(form.weight),
+        array(form.offset),
+        array(factors),
+        low,
+        high,
+        array(z),
+        array(least),
+        rule[0],
+        rule[1],
+        stopping.max_steps,
+        stopping.check_every or solver.check_every,
+        solver.memory,
+        solver.period,
+        solver.delay,
+        rule[2],
+        answer.numpy(),
+        residual.numpy(),
+        nfe.numpy(),
+        status.numpy(),
+    )
+    return answer, SolveRecord(status, nfe.clone(), nfe, residual)
