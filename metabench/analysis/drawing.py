@@ -36,13 +36,15 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
-    """Writes ``stem.png`` and ``stem.pdf``; the same figure gives the same bytes."""
+def save(figure: Figure, folder: Path, stem: str, *, for_print: bool = True) -> list[Path]:
+    """Writes ``stem.png`` and, for print, ``stem.pdf``; the same figure gives the same bytes."""
     from matplotlib import rc_context
 
     folder.mkdir(parents=True, exist_ok=True)
     png, pdf = folder / f"{stem}.png", folder / f"{stem}.pdf"
     figure.savefig(png, metadata={"Software": None})
+    if not for_print:
+        return [png]
     with rc_context({"pdf.fonttype": 42}):  # TrueType: publishers refuse matplotlib's default Type 3
         figure.savefig(pdf, metadata={"CreationDate": None})
     return [png, pdf]

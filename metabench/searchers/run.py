@@ -115,7 +115,7 @@ def run_search(
         folder=folder,
         plan=plan,
         rows=leaderboard(runs, trials),
-        figures=_draw(runs, folder),
+        figures=_draw(runs, folder, plan),
         incumbents=list_incumbents(runs, {task: objective.name for task, objective in by_task.items()}),
         notes=notes,
         failed=len(failures),
@@ -162,7 +162,9 @@ def _notes_on_exhaustion(runs: dict[tuple[str, str], dict[int, list[dict[str, An
     return notes
 
 
-def _draw(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: Path) -> list[Path]:
+def _draw(
+    runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: Path, plan: dict[str, Any]
+) -> list[Path]:
     from metabench.analysis.figures import save_regret_figure
 
     paths = []
@@ -172,7 +174,7 @@ def _draw(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: 
             searcher: [run for run in by_seed.values() if run] for (searcher, on), by_seed in runs.items() if on == task
         }
         try:
-            if save_regret_figure(by_searcher, task, path):
+            if save_regret_figure(by_searcher, task, path, plan["settings"]):
                 paths.append(path)
         except ImportError as error:
             _log.warning("no figure: %s", error)
