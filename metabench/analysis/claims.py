@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from metabench.analysis.findings import findings, outcome_of_tests
 from metabench.analysis.rounding import rounded
+from metabench.analysis.significance import ALPHA
 
 __all__ = ["BASELINE", "BUDGETS", "claims", "ranks_at", "verdict", "verdict_on_task"]
 
@@ -113,9 +114,9 @@ def _overall(document: Mapping[str, Any], searcher: str) -> str:
 
 
 def _on_tasks(document: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
-    searcher, alpha = entry["searcher"], document["ranking"]["alpha"] if document["ranking"] else 0.05
-    best = [_shared(found) for found in entry["tasks"] if found["place"] == 1]
-    lines = [f"No searcher has a lower interquartile mean than {searcher} on {_and(best)}."] if best else []
+    """On which tasks it is the best, beaten, or neither, in one sentence; then each task where it is not the best."""
+    searcher, alpha = entry["searcher"], document["ranking"]["alpha"] if document["ranking"] else ALPHA
+    lines = [_where(entry, alpha)]
     for found in entry["tasks"]:
         if found["place"] == 1:
             continue
@@ -131,8 +132,29 @@ def _on_tasks(document: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str
         if by_side["better"]:
             lines.append(f"{line}. End better: {', '.join(by_side['better'])}.")
         else:
-            lines.append(f"{line}; but of no rival it can be said that it ends better there.")
+            lines.append(f"{line}; no rival can be said to end better.")
     return lines
+
+
+def _where(entry: Mapping[str, Any], alpha: float) -> str:
+    searcher, tasks = entry["searcher"], entry["tasks"]
+    best = [_shared(found) for found in tasks if found["place"] == 1]
+    rest = [found for found in tasks if found["place"] > 1]
+    beaten = [found for found in rest if any(verdict_on_task(rival, alpha) == "better" for rival in found["rivals"])]
+    parts = []
+    if best:
+        parts.append(f"no searcher has a lower interquartile mean than {searcher} on {_and(best)}")
+    if beaten:
+        parts.append(f"others end better than {searcher} on {_and([found['task'] for found in beaten])}")
+    if open_ := [found["task"] for found in rest if found not in beaten]:
+        parts.append(
+            f"on {_and(open_)} {searcher} is not the lowest, but of no rival it can be said that it ends better"
+        )
+    return f"Task by task: {'; '.join(parts)}."
+
+
+def _names(some: Sequence[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]) -> str:
+    return "every task" if len(some) == len(tasks) > 1 else _and([found["task"] for found in some])
 
 
 def _shared(found: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from metabench.analysis.rivals import rivals_section
 from metabench.analysis.significance import ALPHA
 from metabench.files import replace_file
 
-__all__ = ["claims_document", "claims_markdown", "write_claims"]
+__all__ = ["claims_document", "claims_in_short", "claims_markdown", "write_claims"]
 
 _KEPT = ("schema", "command", "searchers", "tasks", "budget", "clock", "notes", "gaps", "leaderboard")
 _RANKING = (
@@ -101,6 +101,26 @@ def claims_markdown(found: Mapping[str, Any], figures: Sequence[str] = ()) -> st
     return "\n".join(part for part in parts if part)
 
 
+def claims_in_short(found: Mapping[str, Any], folder: str) -> str:
+    """A few paragraphs for another page: a figure, the table over all tasks, and the claims but those on single tasks.
+
+    Args:
+        found: as in :func:`claims_markdown`.
+        folder: of the study's page, as seen from the other page.
+    """
+    topics = [claim["topic"] for claim in found["claims"]]
+    close = {entry["searcher"] for entry in found["rivals"]}
+    kept = [
+        claim
+        for place, claim in enumerate(found["claims"])
+        if claim["topic"] not in close or topics[:place].count(claim["topic"]) < 2  # overall, and task by task
+    ]
+    bullets = "\n".join(f"- {claim['text']}" for claim in kept)
+    head = f"![Test regret of the incumbent against full trainings]({folder}/regret.png)\n\n"
+    table = f"{_overall(found)}\n" if found["summary"] else ""
+    return f"{head}{bullets}\n\n{table}[All numbers, figures and tests]({folder}/README.md)."
+
+
 _FIGURES = {
     "critical-difference.png": "Mean ranks; bars join searchers that cannot be told apart",
     "interquartile-mean.png": "Interquartile mean of final test regret with 95 % intervals",
@@ -124,8 +144,8 @@ def _setting(found: Mapping[str, Any]) -> str:
         "Losses are those of the incumbent, chosen on one replicate's validation score, as the mean over replicates of "
         "its test score falls short of the best of the table (points: percentage points of the score). Intervals are "
         "95 % bootstrap intervals over runs, stratified by task. *Ends better* asks for two things at once: the "
-        "interval of the probability that a run ends lower leaves out one half, and Wilcoxon's test with Holm's correction "
-        "rejects (signed ranks over blocks of task and seed; on one task the exact rank-sum test).",
+        "interval of the probability that a run ends lower leaves out one half, and Wilcoxon's test with Holm's "
+        "correction rejects (signed ranks over blocks of task and seed; on one task the exact rank-sum test).",
         "",
     ]
     return "\n".join(lines)

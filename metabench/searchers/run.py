@@ -90,11 +90,14 @@ def run_search(
     ]
     done = {unit: found for unit in units if (found := unit.read()) is not None}
     left = [unit for unit in units if unit not in done]
-    seconds = sum(unit.maker.seconds_per_trial * trials for unit in left)
+    seconds: dict[str, float] = {}
+    for unit in left:
+        seconds[unit.searcher] = seconds.get(unit.searcher, 0.0) + unit.maker.seconds_per_trial * trials
+    cost: Any = {"estimated_seconds": sum(seconds.values()), "estimated_by_searcher": seconds}
     notes = _notes_on_plan(plan)
     if dry_run:
         notes += _notes_on_trainings(plan)
-        return SearchReport(folder, plan, notes=notes, estimated_seconds=seconds, dry_run=True)
+        return SearchReport(folder, plan, notes=notes, dry_run=True, **cost)
 
     write_provenance(folder, command)
     by_task = dict(zip(tasks, objectives, strict=True))
@@ -119,7 +122,7 @@ def run_search(
         incumbents=list_incumbents(runs, {task: objective.name for task, objective in by_task.items()}),
         notes=notes,
         failed=len(failures),
-        estimated_seconds=seconds,
+        **cost,
     )
 
 
