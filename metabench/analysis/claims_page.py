@@ -97,6 +97,11 @@ def claims_markdown(found: Mapping[str, Any], figures: Sequence[str] = ()) -> st
     alpha = found["ranking"]["alpha"] if found["ranking"] else ALPHA
     for entry in found["rivals"]:
         parts += [f"## {entry['searcher']}, task by task\n", _rivals(entry, alpha)]
+    if found["gaps"]:
+        missing = [
+            f"- {gap['searcher']} on {gap['task']}, seed {gap['seed']}: {gap['reason']}" for gap in found["gaps"]
+        ]
+        parts += ["## Missing runs\n", "\n".join([*missing, ""])]
     parts += ["## Provenance\n", _provenance(found)]
     return "\n".join(part for part in parts if part)
 

@@ -155,6 +155,15 @@ def test_one_searcher_and_one_task_have_a_page_too(made_up, tmp_path):
     assert {path.suffix for path in paths} == {".png", ".md", ".json"}
 
 
+def test_missing_runs_are_listed(made_up, tmp_path):
+    folder = made_up.folder(tmp_path / "run", searchers=("random", "good"), tasks=TASKS[:1], seeds=2, trials=8)
+    (folder / TASKS[0] / "good" / "seed-001.jsonl").unlink()
+    comparison = compare([read_folder(folder)])
+    page = claims_markdown(claims_document(comparison, report_on(comparison)))
+    assert "## Missing runs\n\n- good on cells9-v1/hills-v1, seed 1: not finished\n" in page
+    assert "1 of 2 runs |" in page
+
+
 def test_a_searcher_without_runs_is_refused(study):
     with pytest.raises(ArgumentError, match=r"no finished run of 'smack'\. Did you mean 'smac'\?"):
         rivals_section(study, ["smack"])

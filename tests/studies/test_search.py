@@ -102,4 +102,7 @@ def test_a_run_folder_of_another_table_is_refused(study, synthetic, workplace, c
     synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
     capsys.readouterr()
     assert study.main(words) == 2
-    assert "runs/study belongs to another plan: its benchmarks is " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        "runs/study belongs to another plan: its benchmarks cells2-v1/mnist1d-v1 replicates is [0, 1, 2], not" in said
+    )
