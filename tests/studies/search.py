@@ -39,17 +39,18 @@ ABOUT = ("smac", "smac-multi-fidelity")
 BEGIN, END = "<!-- study -->", "<!-- /study -->"
 
 
-def tasks_of(space: str) -> list[str]:
-    """The tasks of the space's table that have a finished training, as ``space/task``; says what is not complete."""
+def tasks_of(space: str) -> tuple[list[str], bool]:
+    """The tasks of the space's table that have a finished training, as ``space/task``, and whether all are complete."""
     manifest = open_table(find_table(space)).manifest
-    found = []
+    found, complete = [], True
     for task, about in manifest["tasks"].items():
         whole = manifest["architectures"] * max(len(about["seeds"]), 1)
         if about["finished"]:
             found.append(f"{space}/{task}")
         if about["finished"] < whole:
+            complete = False
             say(f"note: {space}/{task} has {about['finished']:,} of {whole:,} trainings.")
-    return found
+    return found, complete
 
 
 def searchers_for(tasks: list[str], without: list[str]) -> list[str]:
@@ -103,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     assert set(CORE) <= set(SEARCHERS.names())
     try:
-        tasks = tasks_of(options.space)
+        tasks, complete = tasks_of(options.space)
     except MetabenchError as error:
         say(f"study: {error}")
         return 2
@@ -120,7 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
     about = [name for name in ABOUT if name in searchers]
     code = run("report", str(options.out), "--claims", str(claims), *(["--about", *about] if about else []))
     if code == 0 and options.readme is not None:
-        write_readme(options.readme, claims)
+        if complete and not failed:
+            write_readme(options.readme, claims)
+        else:
+            say(f"note: {options.readme} stays as it is: the table or the study is not complete.")
     say(f"study: {time.perf_counter() - begin:,.0f} s")
     return code or failed
 

@@ -81,13 +81,17 @@ def test_the_dry_run_says_what_smac_costs(study, workplace, capsys):
 def test_every_task_of_the_table_is_searched_and_gaps_are_named(study, synthetic, workplace, capsys):
     tasks = ("mnist1d-v1", "letter-v1")
     synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", tasks, seeds=2, leave_out=3)
-    code = study.main(["--space", "cells2-v1", "--trials", "6", "--seeds", "2", *FASTEST])
+    readme = workplace / "README.md"
+    readme.write_text("<!-- study -->\n<!-- /study -->\n")
+    words = ["--space", "cells2-v1", "--trials", "6", "--seeds", "2", *FASTEST]
+    code = study.main([*words, "--readme", "README.md"])
     out = capsys.readouterr().out
     assert code == 0
     assert "--on cells2-v1/mnist1d-v1 cells2-v1/letter-v1 " in out
     assert "+ metabench search random greedy-portfolio --on" in out
     assert "note: cells2-v1/letter-v1 has " in out
     assert "architectures have no test score; regret is against the best of the others." in out
+    assert readme.read_text() == "<!-- study -->\n<!-- /study -->\n"  # a study of a part is not put on show
 
 
 def test_a_space_without_a_table_gets_one_line(study, workplace, capsys):
