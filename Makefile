@@ -115,6 +115,17 @@ $(SEARCH_PEERS)/installed: tests/benchmarks/search_peers.txt $(SETUP)
 	$(SEARCH_PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r tests/benchmarks/search_peers.txt
 	@touch $@
 
+# Optuna's TPE is one of the study's searchers. With options of your own (STUDY="--seeds 3") the claims go into the run folder, and
+# what is shipped stays as it is.
+$(VENV)/installed-study: $(VENV)/installed
+	$(PIP) install --quiet -c constraints.txt -e '.[optuna]'
+	@touch $@
+
+.PHONY: study
+study: $(VENV)/installed-study ## all searchers on cells-v1, 20 seeds of 200 trials; STUDY="--dry-run" says what it costs
+	OMP_NUM_THREADS=1 $(BIN)/python tests/studies/search.py \
+		$(if $(STUDY),$(STUDY),--claims surrogates/cells-v1/study --readme README.md)
+
 .PHONY: bench-search
 bench-search: $(SEARCH_PEERS)/installed ## own cost of a trial: our searchers beside Optuna's and Syne Tune's
 	OMP_NUM_THREADS=1 $(SEARCH_PEERS)/bin/python tests/benchmarks/search_overhead.py

@@ -64,5 +64,7 @@ def draw_fronts(entry: dict[str, Any], document: dict[str, Any]) -> Figure:
     all_axes[0].set_ylabel("Test score (mean over replicates)")
     all_axes[0].set_title(entry["task"], loc="left", fontsize=10)
     handles, labels = all_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    for handle in legend.legend_handles:  # their sizes on the plot say how many runs ended there
+        handle.set_sizes([24.0])  # type: ignore[union-attr]
     return figure

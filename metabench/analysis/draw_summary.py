@@ -47,7 +47,7 @@ def draw_profiles(document: dict[str, Any]) -> Figure | None:
     thresholds = np.array(summary["thresholds"], dtype=float) * (1 if summary["scaled"] else 100)
     if len(thresholds) < 2:
         return None
-    figure = new_figure(5.4, 3.6)
+    figure = new_figure(5.4, 3.6 if len(document["searchers"]) <= 5 else 4.2)
     axes = figure.subplots()
     for number, searcher in enumerate(document["searchers"]):
         profile = summary["profiles"][number]
@@ -67,7 +67,10 @@ def draw_profiles(document: dict[str, Any]) -> Figure | None:
     axes.set_xlabel(_regret(summary))
     axes.set_ylabel("Share of runs at or below it")
     style(axes)
-    axes.legend(frameon=False, fontsize=8, handlelength=2.6)
+    if len(document["searchers"]) <= 5:
+        axes.legend(frameon=False, fontsize=8, handlelength=2.6)
+    else:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8, handlelength=2.6)
     return figure
 
 

@@ -19,6 +19,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 
 _ZERO = 1e-9
+_MOST_DECADES = 2.7  # with three numbers a decade, more would touch
 
 
 def look(number: int) -> dict[str, Any]:
@@ -36,13 +37,15 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
-    """Writes ``stem.png`` and ``stem.pdf``; the same figure gives the same bytes."""
+def save(figure: Figure, folder: Path, stem: str, *, for_print: bool = True) -> list[Path]:
+    """Writes ``stem.png`` and, for print, ``stem.pdf``; the same figure gives the same bytes."""
     from matplotlib import rc_context
 
     folder.mkdir(parents=True, exist_ok=True)
     png, pdf = folder / f"{stem}.png", folder / f"{stem}.pdf"
     figure.savefig(png, metadata={"Software": None})
+    if not for_print:
+        return [png]
     with rc_context({"pdf.fonttype": 42}):  # TrueType: publishers refuse matplotlib's default Type 3
         figure.savefig(pdf, metadata={"CreationDate": None})
     return [png, pdf]
@@ -57,12 +60,13 @@ def style(axes: Axes) -> None:
 
 
 def set_log_axis(axes: Axes, label: str) -> None:
-    """A logarithmic horizontal axis with plain numbers at 1, 2 and 5."""
+    """A logarithmic horizontal axis for what is drawn: plain numbers at 1, 2 and 5, or at 1 alone if they are many."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_xscale("log")
     axes.set_xlabel(label)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 10**_MOST_DECADES * low else (1.0,)))
     axes.xaxis.set_major_formatter(plain)
     axes.xaxis.set_minor_formatter(NullFormatter())
 

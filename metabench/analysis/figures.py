@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metabench.analysis.anytime import thinned
-from metabench.analysis.curves import Axis, band_of_runs
+from metabench.analysis.curves import Axis, band_of_runs, time_label
 from metabench.analysis.draw_curves import draw_curves
 from metabench.analysis.runs import run_of_trials
 
@@ -19,7 +19,9 @@ __all__ = ["save_regret_figure"]
 Runs = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool:
+def save_regret_figure(
+    runs: Mapping[str, Runs], title: str, path: Path, clock: Mapping[str, Any] | None = None
+) -> bool:
     """Draws test regret against evaluations (full trainings) and simulated time: median and quartiles over runs.
 
     Args:
@@ -27,6 +29,7 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
             run in which every training failed is left out.
         title: of the figure.
         path: PNG to write.
+        clock: rules of the simulated clock, ``clock`` and ``sim_workers``; None takes the defaults.
 
     Returns:
         Whether a figure was written: not if there is no run with an incumbent whose regret is known.
@@ -47,7 +50,7 @@ def save_regret_figure(runs: Mapping[str, Runs], title: str, path: Path) -> bool
     count = sorted({len(found) for found in read.values()})
     seeds = f"{count[0]}" if len(count) == 1 else f"{count[0]} to {count[-1]}"
     entry = {"task": title, "measure": "regret", "curves": curves}
-    document = {"searchers": list(read), "clock": "Simulated time"}
+    document = {"searchers": list(read), "clock": time_label(clock or {"clock": "seconds", "sim_workers": 1})}
     figure = draw_curves(entry, document, note=f"median and quartiles over {seeds} seeds")
     if figure is None:
         return False

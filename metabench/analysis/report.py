@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metabench.analysis.anytime import anytime_section
 from metabench.analysis.comparison import Comparison, compare
 from metabench.analysis.curves import time_label
@@ -98,6 +100,12 @@ def _landscapes(comparison: Comparison, notes: list[str]) -> dict[str, Landscape
         landscape = open_landscape(task)
         if isinstance(landscape, Landscape):
             found[task.label] = landscape
+            missing = int(np.isnan(landscape.test_score).sum())
+            if missing:
+                notes.append(
+                    f"{task.label}: {missing:,} of {len(landscape.codes):,} architectures have no test score; regret "
+                    "is against the best of the others."
+                )
         else:
             notes.append(f"No trade-offs for {task.label}: {landscape}.")
     return found

@@ -34,7 +34,7 @@ class Options:
     surrogates: Annotated[tuple[str, ...], optional("MODEL...")] = ()
     """Evaluate surrogates on held-out architectures too: lightgbm, neural. Takes minutes a task."""
     searchers: Annotated[tuple[Path, ...], optional("RUN...")] = ()
-    """Run folders of searches on this space: leave-one-searcher-out is evaluated as well."""
+    """Run folders of searches on this space: leave-one-searcher-out is evaluated as well, on each one's first run."""
     out: Annotated[Path | None, optional("DIR")] = None
     """The space's folder, with the table in it; surrogates/SPACE if left out."""
     json: bool = False
@@ -94,20 +94,29 @@ def _evaluate(options: Options, space: Space, measured: Mapping[str, Any], card:
 
 
 def _visited(folders: tuple[Path, ...], space: Space, task: str) -> dict[str, np.ndarray]:
-    """Which architectures each searcher's runs have trained, from the trials in their run folders."""
+    """Which architectures each searcher's first run in a folder has trained to the end.
+
+    One run a searcher: twenty together, or brackets that start hundreds of trainings, see the whole of a small space,
+    and then nothing is left that only the others saw.
+    """
     import numpy as np
 
     visited: dict[str, np.ndarray] = {}
     for folder in folders:
         if not (folder / "run.json").is_file():
             raise ArgumentError(f"{folder} is no run folder (it has no run.json); expected one of 'metabench search'.")
-        for path in sorted(folder.glob(f"{space.id}/{task}/*/*.jsonl")):
+        for home in sorted(folder.glob(f"{space.id}/{task}/*/")):
+            path = min(home.glob("seed-*.jsonl"), default=None)
+            if path is None:
+                continue
             try:
-                codes = [json.loads(line)["code"] for line in path.read_text(encoding="utf-8").splitlines()]
+                trials = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                last = max((trial.get("epoch", 0) for trial in trials), default=0)
+                codes = [trial["code"] for trial in trials if trial.get("epoch", 0) == last]
                 rows = space.row_of[np.array(codes, dtype=np.int64)]
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise ArgumentError(f"{path}: not a list of trials ({error}); run the search again.") from error
-            mask = visited.setdefault(path.parent.name, np.zeros(len(space.canonical_codes), dtype=bool))
+            mask = visited.setdefault(home.name, np.zeros(len(space.canonical_codes), dtype=bool))
             mask[rows] = True
     return visited
 

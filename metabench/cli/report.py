@@ -27,6 +27,10 @@ class Options:
     """The page; report.html in the first folder if left out."""
     figures: Annotated[Path | None, optional("DIR")] = None
     """Also draw the figures for a paper, PNG and PDF, into this folder."""
+    claims: Annotated[Path | None, optional("DIR")] = None
+    """Also write what the runs support, small enough to ship: README.md, summary.json and PNG figures."""
+    about: Annotated[tuple[str, ...], optional("SEARCHER...")] = ()
+    """Searchers that the claims look at closely, task by task: where each is not the best, and who is better."""
     optuna: Annotated[str | None, optional("STORAGE")] = None
     """Also export the trials, one study a run: sqlite:///FILE.db or journal:FILE; for optuna-dashboard."""
     json: bool = False
@@ -39,6 +43,8 @@ def run(options: Options) -> None:
         raise ArgumentError("name at least one run folder, as in: metabench report runs/quickstart.")
     if options.out is not None and options.out.is_dir():
         raise ArgumentError(f"--out {options.out} is a folder; expected the name of a file, as report.html.")
+    if options.about and options.claims is None:
+        raise ArgumentError("--about is for the claims; add --claims DIR.")
     from metabench.analysis.comparison import compare
     from metabench.analysis.report import report_on
     from metabench.analysis.runs import read_folder
@@ -53,6 +59,11 @@ def run(options: Options) -> None:
         from metabench.analysis.paper import save_figures
 
         made += [("figure", short_path(path)) for path in save_figures(document, options.figures)]
+    if options.claims is not None:
+        from metabench.analysis.claims_page import write_claims
+
+        written = write_claims(comparison, document, options.claims, options.about)
+        made += [("claims", short_path(path)) for path in written]
     if options.optuna is not None:
         from metabench.analysis.optuna_export import export_to_optuna
 
@@ -65,8 +76,9 @@ def run(options: Options) -> None:
 
 def _command(options: Options) -> str:
     words = ["metabench", "report", *map(short_path, options.runs)]
-    for option, value in (("--out", options.out), ("--figures", options.figures)):
+    for option, value in (("--out", options.out), ("--figures", options.figures), ("--claims", options.claims)):
         words += [] if value is None else [option, short_path(value)]
+    words += ["--about", *options.about] if options.about else []
     words += [] if options.optuna is None else ["--optuna", options.optuna]
     return shlex.join(words)
 

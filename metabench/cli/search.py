@@ -123,8 +123,22 @@ def _print_plan(options: Options, report: SearchReport) -> None:
         print(f"simulated: {options.sim_workers} trainings at a time.")
     print(f"folder: {short_path(report.folder)} (not made)")
     print(f"searchers' own cost of what is not finished yet: about {_seconds(report.estimated_seconds)} of one core.")
+    print(*_shares(report.estimated_by_searcher), sep="\n", end="")
     for note in report.notes:
         print(f"note: {note}")
+
+
+def _shares(seconds: dict[str, float]) -> list[str]:
+    """The searchers that take most of the estimate, and the rest together, where there are several."""
+    costly = sorted(
+        (name for name in seconds if seconds[name] > 0.01 * sum(seconds.values())), key=lambda n: -seconds[n]
+    )
+    if len(seconds) < 2:
+        return []
+    parts = [f"{name} {_seconds(seconds[name])}" for name in costly]
+    rest = sum(seconds[name] for name in seconds if name not in costly)
+    parts += [f"all others {_seconds(rest)}"] if rest else []
+    return [f"of these: {', '.join(parts)}.", ""]
 
 
 def _print_report(report: SearchReport) -> None:

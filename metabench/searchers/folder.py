@@ -54,11 +54,29 @@ def open_folder(folder: Path, plan: Mapping[str, Any], *, write: bool = True) ->
         return
     if not isinstance(found, dict):
         raise RunFolderError(f"{path} is not a plan; choose another --out.")
-    key = next(key for key in (*wanted, *found) if found.get(key) != wanted.get(key))
+    what, there, here = _first_difference(found, wanted)
     raise RunFolderError(
-        f"{folder} belongs to another plan: its {key} is {_brief(found.get(key))}, not {_brief(wanted.get(key))};"
-        " choose another --out."
+        f"{folder} belongs to another plan: its {what} is {_brief(there)}, not {_brief(here)}; choose another --out."
     )
+
+
+def _first_difference(found: Any, wanted: Any, path: str = "") -> tuple[str, Any, Any]:
+    """Where two plans first differ, in words (``benchmarks cells-v1/letter-v1 table sha256``), and both values."""
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        pairs = [(key, found.get(key), wanted.get(key)) for key in dict.fromkeys((*wanted, *found))]
+    elif _ids(found) and _ids(found) == _ids(wanted):
+        pairs = list(zip(_ids(found), found, wanted, strict=True))
+    for name, one, other in pairs:
+        if one != other:
+            return _first_difference(one, other, f"{path} {name}".strip())
+    return path, _ids(found) or found, _ids(wanted) or wanted
+
+
+def _ids(values: Any) -> list[str]:
+    """The ids of a list of benchmarks; empty if it is something else."""
+    named = isinstance(values, list) and all(isinstance(value, dict) and "id" in value for value in values)
+    return [value["id"] for value in values] if named else []
 
 
 def _brief(value: Any) -> str:

@@ -89,6 +89,7 @@ class SearchReport:
         notes: what a reader should know: runs that ended early, runs that failed.
         failed: runs that raised; the next call with this folder tries them again.
         estimated_seconds: the searchers' own cost of the runs that were not finished before, on one core.
+        estimated_by_searcher: the same, one by one.
         dry_run: nothing was run or written.
     """
 
@@ -100,6 +101,7 @@ class SearchReport:
     notes: list[str] = field(default_factory=list)
     failed: int = 0
     estimated_seconds: float = 0.0
+    estimated_by_searcher: dict[str, float] = field(default_factory=dict)
     dry_run: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -90,11 +90,14 @@ def run_search(
     ]
     done = {unit: found for unit in units if (found := unit.read()) is not None}
     left = [unit for unit in units if unit not in done]
-    seconds = sum(unit.maker.seconds_per_trial * trials for unit in left)
+    seconds: dict[str, float] = {}
+    for unit in left:
+        seconds[unit.searcher] = seconds.get(unit.searcher, 0.0) + unit.maker.seconds_per_trial * trials
+    cost: Any = {"estimated_seconds": sum(seconds.values()), "estimated_by_searcher": seconds}
     notes = _notes_on_plan(plan)
     if dry_run:
         notes += _notes_on_trainings(plan)
-        return SearchReport(folder, plan, notes=notes, estimated_seconds=seconds, dry_run=True)
+        return SearchReport(folder, plan, notes=notes, dry_run=True, **cost)
 
     write_provenance(folder, command)
     by_task = dict(zip(tasks, objectives, strict=True))
@@ -115,11 +118,11 @@ def run_search(
         folder=folder,
         plan=plan,
         rows=leaderboard(runs, trials),
-        figures=_draw(runs, folder),
+        figures=_draw(runs, folder, plan),
         incumbents=list_incumbents(runs, {task: objective.name for task, objective in by_task.items()}),
         notes=notes,
         failed=len(failures),
-        estimated_seconds=seconds,
+        **cost,
     )
 
 
@@ -162,7 +165,9 @@ def _notes_on_exhaustion(runs: dict[tuple[str, str], dict[int, list[dict[str, An
     return notes
 
 
-def _draw(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: Path) -> list[Path]:
+def _draw(
+    runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: Path, plan: dict[str, Any]
+) -> list[Path]:
     from metabench.analysis.figures import save_regret_figure
 
     paths = []
@@ -172,7 +177,7 @@ def _draw(runs: dict[tuple[str, str], dict[int, list[dict[str, Any]]]], folder: 
             searcher: [run for run in by_seed.values() if run] for (searcher, on), by_seed in runs.items() if on == task
         }
         try:
-            if save_regret_figure(by_searcher, task, path):
+            if save_regret_figure(by_searcher, task, path, plan["settings"]):
                 paths.append(path)
         except ImportError as error:
             _log.warning("no figure: %s", error)

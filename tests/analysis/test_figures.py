@@ -1,6 +1,7 @@
 """The figure of a search: it is written where there is regret, and draws medians at full trainings."""
 
 import numpy as np
+import pytest
 
 from metabench.analysis import figures
 
@@ -34,3 +35,19 @@ def test_evaluations_are_full_trainings(made_up, tmp_path, monkeypatch):
     curve = seen["curves"]["evaluations"]["test"]["asha"]
     assert curve["x"] == [1, 2]
     np.testing.assert_allclose(curve["median"], [trials[3]["test_regret"], trials[7]["test_regret"]], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("clock", "label"),
+    [
+        (None, "Simulated time (CPU seconds of training)"),
+        ({"clock": "epochs", "sim_workers": 4}, "Simulated time (epochs, 4 workers)"),
+    ],
+)
+def test_the_time_axis_has_its_unit(made_up, tmp_path, monkeypatch, clock, label):
+    drawn = []
+    real = figures.draw_curves
+    monkeypatch.setattr(figures, "draw_curves", lambda *rest, **more: drawn.append(real(*rest, **more)) or drawn[0])
+    runs = {"random": [made_up.trials("random", 0, 0, 12, 0.5)]}
+    assert figures.save_regret_figure(runs, "hills", tmp_path / "regret.png", clock)
+    assert [axes.get_xlabel() for axes in drawn[0].axes] == ["Evaluations (full trainings)", label]

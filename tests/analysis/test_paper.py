@@ -2,8 +2,9 @@
 
 import pytest
 
+from metabench.analysis.draw_curves import draw_curves_of_tasks
 from metabench.analysis.draw_ranks import draw_critical_difference
-from metabench.analysis.drawing import look, new_figure, set_regret_axis
+from metabench.analysis.drawing import look, new_figure, set_log_axis, set_regret_axis
 from metabench.analysis.paper import save_figures
 from metabench.analysis.report import build_report
 
@@ -58,3 +59,25 @@ def test_a_regret_of_zero_has_a_place(values, scale):
     set_regret_axis(axes, values)
     assert axes.get_yscale() == scale
     assert axes.get_ylim()[0] <= min(values)
+
+
+@pytest.mark.parametrize(("end", "shown"), [(200, ["1", "2", "5", "10", "20", "50", "100", "200"]), (2000, None)])
+def test_the_numbers_of_a_long_axis_do_not_touch(end, shown):
+    axes = new_figure(4, 3).subplots()
+    axes.plot([1, end], [1, 1])
+    set_log_axis(axes, "Evaluations")
+    low, high = axes.get_xlim()
+    ticks = [f"{tick:,.6g}" for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks == (shown or ["1", "10", "100", "1,000"])
+
+
+def test_the_curves_of_all_tasks_share_one_legend(made_up, tmp_path):
+    document = build_report(made_up.folder(tmp_path / "run", seeds=2, trials=8))
+    figure = draw_curves_of_tasks(document)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == list(made_up.TASKS)
+    assert [len(axes.lines) for axes in figure.axes] == [3, 3, 3]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(made_up.SEARCHERS)
+    median = document["anytime"][1]["curves"]["evaluations"]["test"]["random"]["median"]
+    assert list(figure.axes[1].lines[0].get_ydata()) == pytest.approx([100 * value for value in median])

@@ -7,9 +7,9 @@ The peers' numbers were printed once by scikit-posthocs 0.17.1, autorank 1.3.0 a
 
 import numpy as np
 import pytest
-from scipy.stats import PermutationMethod, rankdata, wilcoxon
+from scipy.stats import PermutationMethod, mannwhitneyu, rankdata, wilcoxon
 
-from metabench.analysis.significance import cliques, friedman, holm, rank, signed_rank, wilcoxon_holm
+from metabench.analysis.significance import cliques, friedman, holm, rank, rank_sum, signed_rank, wilcoxon_holm
 
 LOSSES = np.array(
     [
@@ -106,6 +106,37 @@ def test_signed_rank_of_many_is_near_the_exact_one():
     exact = wilcoxon(differences, method="exact").pvalue
     assert signed_rank(differences) == pytest.approx(exact, abs=1e-3)
     assert signed_rank(differences) != exact
+
+
+def test_rank_sum_by_hand():
+    # Three against three, all lower: 2 of the 20 choices of three are as extreme. Then pooled 1 1 2 3 with ranks 1.5
+    # 1.5 3 4: of 6 pairs one has the sum 3, as {1, 1} has, and one the greatest, 7.
+    assert rank_sum(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, np.inf])) == pytest.approx(2 / 20)
+    assert rank_sum(np.array([1.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx(2 / 6)
+    assert rank_sum(np.ones(3), np.ones(5)) == 1.0
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 4), (3, 3), (8, 5), (20, 20)])
+def test_rank_sum_is_scipys_exact_one_without_ties(n, m):
+    generator = np.random.default_rng(n)
+    first, second = generator.normal(0.0, 1.0, n), generator.normal(0.8, 1.0, m)
+    assert rank_sum(first, second) == pytest.approx(mannwhitneyu(first, second, method="exact").pvalue, rel=1e-9)
+
+
+def test_rank_sum_is_exact_with_ties():
+    first, second = np.array([1.0, 1, 2, 2, 4]), np.array([2.0, 3, 3, 4, 4, 5])
+    # all choices of 5 out of 11, by SciPy
+    peer = mannwhitneyu(first, second, method=PermutationMethod(n_resamples=np.inf)).pvalue
+    assert rank_sum(first, second) == pytest.approx(peer)
+    assert rank_sum(second, first) == pytest.approx(peer)
+
+
+def test_rank_sum_of_many_is_near_the_exact_one():
+    generator = np.random.default_rng(7)
+    first, second = generator.normal(0.0, 1.0, 101), generator.normal(0.2, 1.0, 100)
+    exact = mannwhitneyu(first, second, method="exact").pvalue
+    assert rank_sum(first, second) == pytest.approx(exact, abs=1e-3)
+    assert rank_sum(first, second) != exact
 
 
 def test_ranks_are_scipys():

@@ -128,7 +128,7 @@ function drawMeans() {
   }
 }
 
-const unitOfMeans = () => (data.summary.scaled ? "scaled test regret (1: the median architecture's)" : "test regret (points)");
+const unitOfMeans = () => (data.summary.scaled ? "scaled test regret" : "test regret (points)");
 
 function drawProfile() {
   for (const host of hosts("profile")) {
