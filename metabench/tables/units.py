@@ -21,7 +21,7 @@ from metabench.spaces import Space
 from metabench.spaces.architecture import Architecture
 from metabench.tables.shards import Shard
 
-__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit"]
+__all__ = ["TRAINER_VERSION", "Unit", "check_trainable", "origin", "protocol_hash", "row_key", "run_unit"]
 
 TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
@@ -71,7 +71,8 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
 
 
 @lru_cache(maxsize=1)
-def _where() -> dict[str, str]:
+def origin() -> dict[str, str]:
+    """What trained here: commit, machine and library version."""
     folder = Path(__file__).resolve().parents[2]
     commit = "unknown"
     if (folder / ".git").exists():
@@ -107,5 +108,5 @@ def run_unit(unit: Unit) -> Shard:
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
         cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**_where(), "date": datetime.now(UTC).date().isoformat()},
+        provenance={**origin(), "date": datetime.now(UTC).date().isoformat()},
     )
