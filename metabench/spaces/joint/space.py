@@ -141,6 +141,10 @@ class JointSpace:
             raise ArchitectureError(f"code {code} is not in space {self.id!r}; expected 0 to {self.size - 1}.")
         return int(self._encode(self.places(np.array([code])))[0])
 
+    def canonical_of(self, codes: np.ndarray) -> np.ndarray:
+        """The canonical codes of valid ones, int64 ``(n,)``."""
+        return self._encode(self.places(codes))
+
     def architecture(self, code: int) -> JointArchitecture:
         """The architecture of a code."""
         places = self.places(np.array([self.canonical(code)]))
