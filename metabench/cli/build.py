@@ -79,5 +79,7 @@ def run(options: Options) -> None:
         f"{report.trained:,} trained now in {report.seconds:.0f} s{rate}."
     )
     print(f"folder: {short_path(report.folder)}")
-    if not report.packed:
+    if report.samples is not None:
         print(f"next: metabench fit {options.space}")
+    elif not report.packed:
+        print(f"next: metabench pack --space {options.space}")

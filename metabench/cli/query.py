@@ -12,6 +12,7 @@ from metabench.cli.numbers import METRICS
 from metabench.cli.output import Column, print_json, print_table
 from metabench.cli.parse import optional
 from metabench.errors import ArgumentError
+from metabench.spaces import JointSpace
 
 if TYPE_CHECKING:
     from metabench.tables import Benchmark, JointBenchmark
@@ -27,7 +28,8 @@ class Options:
     benchmark: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SPACE/TASK")]
     """The benchmark, for example cells2-v1/mnist1d-v1."""
     arch: Annotated[str | None, optional("BLOCK,BLOCK,...")] = None
-    """The architecture, one block name a stage: mlp.deq,skip."""
+    """The architecture, one block name a stage: mlp.deq,skip. Of a joint space, 'mlp.deq width=32 ...' with all that is
+    active; metabench query --best shows some."""
     code: Annotated[int | None, optional("N")] = None
     """The architecture, by its integer code in the space."""
     best: Annotated[int | None, optional("K")] = None
@@ -90,7 +92,9 @@ def _results(
 
 
 def _name(benchmark: Benchmark | JointBenchmark, result: Result) -> str:
-    """The architecture as ``--arch`` takes it: one block a stage."""
+    """The architecture as ``--arch`` takes it: one block a stage, or a joint space's text."""
+    if isinstance(benchmark.space_definition, JointSpace):
+        return str(benchmark.space_definition.architecture(result.code))
     skips = benchmark.space_definition.stages - len(result.architecture)
     return ",".join((*result.architecture, *("skip",) * skips))
 

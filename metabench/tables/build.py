@@ -38,6 +38,7 @@ class BuildReport:
         seconds: wall-clock seconds.
         folder: where the table is.
         packed: whether the table's arrays were written.
+        samples: configurations of a joint space; None of a table.
     """
 
     space: str
@@ -48,6 +49,7 @@ class BuildReport:
     seconds: float
     folder: Path
     packed: bool
+    samples: int | None = None
 
 
 def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -> tuple[list[Unit], int, int]:

@@ -62,11 +62,11 @@ def build_joint(
     home, names = table_home(space.id, out), tuple(task.id for task in chosen)
     if dry_run:
         _, missing, planned = joint_units(space, chosen, samples, seeds or 1, home)
-        return BuildReport(space.id, names, planned, planned - missing, 0, 0.0, home, packed=False)
+        return BuildReport(space.id, names, planned, planned - missing, 0, 0.0, home, False, samples)
     with lock_table(home):
         units, missing, planned = joint_units(space, chosen, samples, seeds or 1, home)
         if units:
             with dask_client(workers, scheduler, queue) as client:
                 run_units(run_joint_unit, units, missing, client, home, progress)
     seconds = time.monotonic() - start
-    return BuildReport(space.id, names, planned, planned - missing, missing, seconds, home, packed=False)
+    return BuildReport(space.id, names, planned, planned - missing, missing, seconds, home, False, samples)

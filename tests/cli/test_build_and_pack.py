@@ -20,6 +20,7 @@ class MadeUpReport:
     seconds: float = 100.0
     folder: Path = Path("surrogates") / "cells2-v1"
     packed: bool = False
+    samples: int | None = None
 
 
 @pytest.fixture
