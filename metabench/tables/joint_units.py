@@ -16,7 +16,7 @@ from metabench.datasets import Task
 from metabench.errors import DefinitionError
 from metabench.spaces.joint import JointArchitecture, JointSpace
 from metabench.tables.shards import Shard, read_shards
-from metabench.tables.units import TRAINER_VERSION, origin
+from metabench.tables.units import TRAINER_VERSION, where
 
 __all__ = ["JointUnit", "check_conditions", "joint_key", "joint_task", "joint_units", "run_joint_unit"]
 
@@ -145,5 +145,5 @@ def run_joint_unit(unit: JointUnit) -> Shard:
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
         cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**origin(), "date": datetime.now(UTC).date().isoformat()},
+        provenance={**where("cpu"), "date": datetime.now(UTC).date().isoformat()},
     )

@@ -21,7 +21,7 @@ from metabench.spaces import Space
 from metabench.spaces.architecture import Architecture
 from metabench.tables.shards import Shard
 
-__all__ = ["TRAINER_VERSION", "Unit", "check_trainable", "origin", "protocol_hash", "row_key", "run_unit"]
+__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit", "where"]
 
 TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
@@ -70,18 +70,23 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-@lru_cache(maxsize=1)
-def origin() -> dict[str, str]:
-    """What trained here: commit, machine and library version."""
+@lru_cache(maxsize=4)
+def where(device: str) -> dict[str, str]:
+    """Commit, machine and library version, for the provenance of what is measured here."""
     folder = Path(__file__).resolve().parents[2]
     commit = "unknown"
     if (folder / ".git").exists():
         command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         commit = found.stdout.strip() or "uncommitted"
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    if device != "cpu":
+        import torch
+
+        machine = f"{machine}, {torch.cuda.get_device_name(device)}"
     return {
         "commit": commit,
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine,
         "torch": version("torch"),
     }
 
@@ -108,5 +113,5 @@ def run_unit(unit: Unit) -> Shard:
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
         cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**origin(), "date": datetime.now(UTC).date().isoformat()},
+        provenance={**where("cpu"), "date": datetime.now(UTC).date().isoformat()},
     )
