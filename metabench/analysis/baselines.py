@@ -9,6 +9,7 @@ import numpy as np
 from metabench.analysis.reliability import kendall_tau, r_squared, sparse_tau
 from metabench.seeding import numpy_generator
 from metabench.surrogate.additive import additive_predict, fit_additive
+from metabench.surrogate.features import quadratics
 
 __all__ = ["agreement", "baseline_figures", "folds"]
 
@@ -39,7 +40,14 @@ def _cross_validated(n: int, k: int, predict: Callable[[np.ndarray, np.ndarray],
 
 
 def baseline_figures(
-    digits: np.ndarray, blocks: int, params: np.ndarray, scores: np.ndarray, *, k: int = 5, seed: int = 0
+    digits: np.ndarray,
+    blocks: int,
+    params: np.ndarray,
+    scores: np.ndarray,
+    *,
+    k: int = 5,
+    seed: int = 0,
+    hyperparameters: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Cross-validated agreement of the two baselines with mean scores, all inputs of measured architectures.
 
@@ -50,8 +58,10 @@ def baseline_figures(
         scores: ``(n,)``, finite.
         k: folds.
         seed: of the folds.
+        hyperparameters: of a joint space, as in :class:`~metabench.surrogate.Measurements`: the additive baseline then
+            has a parabola in each.
     """
-    n = len(scores)
+    n, more = len(scores), quadratics(hyperparameters)
     if n < 2 * k:
         return {}
 
@@ -61,8 +71,9 @@ def baseline_figures(
         return np.interp(params[test], values, means)
 
     def additive(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        weights = fit_additive(digits[train], blocks, scores[train][:, None])
-        return additive_predict(digits[test], blocks, weights)[:, 0]
+        seen, unseen = (None, None) if more is None else (more[train], more[test])
+        weights = fit_additive(digits[train], blocks, scores[train][:, None], more=seen)
+        return additive_predict(digits[test], blocks, weights, unseen)[:, 0]
 
     return {
         "parameters only": agreement(_cross_validated(n, k, by_parameters, seed), scores),

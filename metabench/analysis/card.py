@@ -80,7 +80,7 @@ def _by_depth(data: Measurements, scores: np.ndarray) -> list[dict[str, Any]]:
                     **_quantiles(mean_of(rows)),
                     "reliability": asdict(reliability(rows)),
                     "seed_kendall_tau": seed_tau(rows),
-                    "baselines": baseline_figures(data.digits[here], len(data.blocks), params[here], means[here]),
+                    "baselines": _baselines(data, here, params, means),
                 }
             )
     return found
@@ -115,6 +115,21 @@ def _by_kind(data: Measurements, scores: np.ndarray, draws: int = 1000) -> list[
                         }
                     )
     return found
+
+
+def _baselines(
+    data: Measurements, rows: np.ndarray, params: np.ndarray, means: np.ndarray, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    part = data.take(rows)
+    return baseline_figures(
+        part.digits, len(data.blocks), params[rows], means[rows], seed=seed, hyperparameters=part.hyperparameters
+    )
+
+
+def _effects(data: Measurements, scores: np.ndarray, params: np.ndarray, draws: int, seed: int) -> list[dict[str, Any]]:
+    if data.hyperparameters is not None:
+        return []  # no two sampled configurations differ in a block alone
+    return [asdict(e) for e in lift_effects(data.digits, data.blocks, scores, params, draws=draws, seed=seed)]
 
 
 def task_card(data: Measurements, *, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -154,10 +169,10 @@ def task_card(data: Measurements, *, draws: int = 1000, seed: int = 0) -> dict[s
         },
         "diverged": float(diverged.sum() / trained.sum()),
         "unconverged": float(unconverged.sum() / trained.sum()),
-        "baselines": baseline_figures(data.digits[known], len(data.blocks), params[known], means[known], seed=seed),
+        "baselines": _baselines(data, known, params, means, seed),
         "by_blocks": _by_depth(data, last),
         "by_kind": _by_kind(data, last, draws),
-        "effects": [asdict(e) for e in lift_effects(data.digits, data.blocks, last, params, draws=draws, seed=seed)],
+        "effects": _effects(data, last, params, draws, seed),
         **_extremes(data, last),
     }
     return card

@@ -9,6 +9,7 @@ import numpy as np
 
 from metabench.analysis.comparison import Task
 from metabench.errors import MetabenchError
+from metabench.spaces import JointSpace
 
 __all__ = ["COSTS", "Landscape", "open_landscape"]
 
@@ -53,6 +54,8 @@ def open_landscape(task: Task) -> Landscape | str:
     if wanted is not None and found != wanted:
         return f"the runs used another table (sha256 {str(wanted)[:8]}) than the one here ({str(found)[:8]})"
     space = benchmark.space_definition
+    if isinstance(space, JointSpace):
+        return "its space is too large to be listed"
     codes = np.asarray(space.canonical_codes)
     values = np.asarray(benchmark.query_batch(codes, metrics=("test_score", *COSTS)), dtype=float)
     values[~np.isfinite(values)] = np.nan

@@ -34,9 +34,10 @@ def _final(data: Measurements, metric: str = "test_score") -> np.ndarray:
     return data.values[:, :, -1, data.metrics.index(metric)]
 
 
-def _predict_final(surrogate: Surrogate, digits: np.ndarray, metric: str = "test_score") -> np.ndarray:
-    last = len(surrogate.epochs) - 1
-    return surrogate.predict(digits, epochs=[last], metrics=(metric,), noise=False).mean()[:, 0, 0]
+def _predict_final(surrogate: Surrogate, data: Measurements, metric: str = "test_score") -> np.ndarray:
+    last, numbers = len(surrogate.epochs) - 1, data.hyperparameters
+    found = surrogate.predict(data.digits, hyperparameters=numbers, epochs=[last], metrics=(metric,), noise=False)
+    return found.mean()[:, 0, 0]
 
 
 def _ceiling(scores: np.ndarray) -> dict[str, float | None]:
@@ -83,7 +84,8 @@ def _held_out(data: Measurements, settings: Settings, k: int) -> Prediction:
         name: np.empty((len(fold), len(data.epochs), len(data.metrics))) for name in ("centre", "model_sd", "noise_sd")
     }
     for i in range(k):
-        found = fit_surrogate(data.take(fold != i), settings).predict(data.digits[fold == i])
+        seen, unseen = data.take(fold != i), data.take(fold == i)
+        found = fit_surrogate(seen, settings).predict(unseen.digits, hyperparameters=unseen.hyperparameters)
         for name, array in parts.items():
             array[fold == i] = getattr(found, name)
     return Prediction(data.metrics, **parts)
@@ -142,7 +144,7 @@ def _split(data: Measurements, train: np.ndarray, test: np.ndarray, settings: Se
         return None
     surrogate = fit_surrogate(data.take(train), settings)
     scores = _final(data)[test]
-    found = agreement(_predict_final(surrogate, data.digits[test]), mean_of(scores))
+    found = agreement(_predict_final(surrogate, data.take(test)), mean_of(scores))
     return {"train": int(train.sum()), "test": int(test.sum()), **found, **_ceiling(scores)}
 
 
@@ -186,6 +188,8 @@ def one_seed_test(data: Measurements, settings: Settings, k: int = 5) -> dict[st
     """
     scores = _final(data)
     complete = np.asarray(~np.isnan(scores).any(axis=1))
+    if data.hyperparameters is not None:
+        return _sampled_one_seed_test(data, scores, complete, settings, k)
     if scores.shape[1] < 2 or complete.sum() < 2 * LEAST_ARCHITECTURES:
         return None
     data, scores = data.take(complete), scores[complete]
@@ -194,13 +198,33 @@ def one_seed_test(data: Measurements, settings: Settings, k: int = 5) -> dict[st
         others = np.delete(scores, seed, axis=1).mean(axis=1)
         alone = data.of_seeds([seed])
         table.append(np.abs(scores[:, seed] - others).mean())
-        fitted = _predict_final(fit_surrogate(alone, settings), data.digits)
+        fitted = _predict_final(fit_surrogate(alone, settings), data)
         seen.append(np.abs(fitted - others).mean())
         fold, predicted = folds(len(scores), k, settings.seed), np.empty(len(scores))
         for i in range(k):
             part = fit_surrogate(alone.take(fold != i), settings)
-            predicted[fold == i] = _predict_final(part, data.digits[fold == i])
+            predicted[fold == i] = _predict_final(part, data.take(fold == i))
         unseen.append(np.abs(predicted - others).mean())
+    return _one_seed_figures(table, seen, unseen)
+
+
+def _sampled_one_seed_test(
+    data: Measurements, scores: np.ndarray, complete: np.ndarray, settings: Settings, k: int
+) -> dict[str, Any] | None:
+    """The same where few architectures are replicated: fitted to seed 0 of all, compared on those with more seeds."""
+    if scores.shape[1] < 2 or complete.sum() < LEAST_ARCHITECTURES:
+        return None
+    others, alone = scores[complete][:, 1:].mean(axis=1), data.of_seeds([0])
+    table = np.abs(scores[complete, 0] - others).mean()
+    seen = np.abs(_predict_final(fit_surrogate(alone, settings), data.take(complete)) - others).mean()
+    fold, predicted = folds(len(scores), k, settings.seed), np.empty(len(scores))
+    for i in range(k):
+        part = fit_surrogate(alone.take(fold != i), settings)
+        predicted[fold == i] = _predict_final(part, data.take(fold == i))
+    return _one_seed_figures([table], [seen], [np.abs(predicted[complete] - others).mean()])
+
+
+def _one_seed_figures(table: list[float], seen: list[float], unseen: list[float]) -> dict[str, Any]:
     errors = {"table": table, "surrogate_seen": seen, "surrogate_unseen": unseen}
     means = {name: float(np.mean(found)) for name, found in errors.items()}
     return {

@@ -40,14 +40,14 @@ __all__ = [
     "FIXED_POINT_SOLVERS",
     "ODE_ADJOINTS",
     "ODE_SOLVERS",
+    "VERSION",
     "SolveSettings",
     "make_block",
     "through_time",
 ]
 
-MAX_STEPS = (
-    60  # iterations of a fixed point, or attempted steps of an adaptive solver, after which a sample is given up
-)
+VERSION = 1  # raised when what a name stands for changes; it is part of the protocol hash of every joint row
+MAX_STEPS = 60  # iterations, or attempted steps of an adaptive solver, after which a sample is given up
 ABSOLUTE = 0.1  # the absolute tolerance, in units of the relative one
 
 Choice = TypeVar("Choice")

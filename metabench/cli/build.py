@@ -24,6 +24,8 @@ class Options:
     """The tasks; all that the space names if left out."""
     seeds: Annotated[int | None, optional("N")] = None
     """Replicates of each architecture; each task's own number if left out."""
+    samples: Annotated[int | None, optional("N")] = None
+    """Configurations of a joint space, from the first; as many as its definition says if left out."""
     workers: Annotated[int | None, optional("N")] = None
     """Single-threaded processes on this machine; one a core if left out."""
     scheduler: Annotated[str | None, optional("ADDRESS")] = None
@@ -44,6 +46,8 @@ def run(options: Options) -> None:
     """Builds, and prints what was done."""
     if options.seeds is not None and options.seeds < 1:
         raise ArgumentError(f"--seeds {options.seeds}: expected at least 1.")
+    if options.samples is not None and options.samples < 1:
+        raise ArgumentError(f"--samples {options.samples}: expected at least 1.")
     if options.workers is not None and options.workers < 1:
         raise ArgumentError(f"--workers {options.workers}: expected at least 1.")
     from metabench.tables import build_table
@@ -52,6 +56,7 @@ def run(options: Options) -> None:
         options.space,
         list(options.tasks) or None,
         seeds=options.seeds,
+        samples=options.samples,
         workers=options.workers,
         scheduler=options.scheduler,
         queue=options.jobqueue,
@@ -80,5 +85,7 @@ def run(options: Options) -> None:
         f"{report.trained:,} trained now in {report.seconds:.0f} s{rate}."
     )
     print(f"folder: {short_path(report.folder)}")
-    if not report.packed:
+    if report.samples is not None:
+        print(f"next: metabench fit {options.space}")
+    elif not report.packed:
         print(f"next: metabench pack --space {options.space}")

@@ -18,7 +18,7 @@ from metabench.errors import ArgumentError
 if TYPE_CHECKING:
     import numpy as np
 
-    from metabench.spaces import Space
+    from metabench.spaces import JointSpace, Space
 
 __all__ = ["Options", "run"]
 
@@ -45,16 +45,30 @@ def run(options: Options) -> None:
     """Makes the card, writes it, and prints the summary."""
     from metabench.analysis.card import table_card
     from metabench.analysis.card_figures import save_card_figures
+    from metabench.analysis.joint_card import joint_extremes, marginals
+    from metabench.spaces import JointSpace, load_space
     from metabench.surrogate.settings import Settings
     from metabench.tables.fit import open_measurements
+    from metabench.tables.joint_data import open_joint
     from metabench.tables.shards import table_home, write_atomically
 
     if options.searchers and not options.surrogates:
         raise ArgumentError("--searchers is for evaluating surrogates; add --surrogates lightgbm.")
     settings = [Settings(model=model) for model in options.surrogates]  # type: ignore[arg-type]
-    space, table, measured = open_measurements(options.space, options.tasks or None, out=options.out)
-    card = table_card(space.id, measured)
-    card["table"] = {key: table.manifest[key] for key in ("protocols", "finished", "architectures", "libraries")}
+    space = load_space(options.space)
+    if isinstance(space, JointSpace):
+        if options.searchers:
+            raise ArgumentError(f"--searchers: what searches of the joint space {space.id!r} visit is not trained.")
+        found = open_joint(space, options.tasks or None, out=options.out)
+        measured = {task: data for task, (_, data) in found.items()}
+        card = table_card(space.id, measured)
+        for task, (codes, data) in found.items():
+            own = {"hyperparameters": marginals(space, codes, data), **joint_extremes(space, codes, data)}
+            card["tasks"][task] |= {**own, "share": len(codes) / space.sampling.samples}
+    else:
+        space, table, measured = open_measurements(options.space, options.tasks or None, out=options.out)
+        card = table_card(space.id, measured)
+        card["table"] = {key: table.manifest[key] for key in ("protocols", "finished", "architectures", "libraries")}
     if settings:
         _evaluate(options, space, measured, card, settings)
     home = table_home(space.id, options.out)
@@ -67,6 +81,7 @@ def run(options: Options) -> None:
     _print_tasks(space.id, card["tasks"])
     _print_kinds(card["tasks"])
     _print_effects(card["tasks"])
+    _print_hyperparameters(card["tasks"])
     if settings:
         _print_surrogates(card["tasks"])
     print(f"\ncard: {short_path(home / 'card.json')}")
@@ -74,7 +89,9 @@ def run(options: Options) -> None:
         print(f"figure: {short_path(figure)}")
 
 
-def _evaluate(options: Options, space: Space, measured: Mapping[str, Any], card: dict[str, Any], settings: Any) -> None:
+def _evaluate(
+    options: Options, space: Space | JointSpace, measured: Mapping[str, Any], card: dict[str, Any], settings: Any
+) -> None:
     import sys
 
     from metabench.analysis.surrogate_card import surrogate_card
@@ -93,7 +110,7 @@ def _evaluate(options: Options, space: Space, measured: Mapping[str, Any], card:
         }
 
 
-def _visited(folders: tuple[Path, ...], space: Space, task: str) -> dict[str, np.ndarray]:
+def _visited(folders: tuple[Path, ...], space: Any, task: str) -> dict[str, np.ndarray]:
     """Which architectures each searcher's first run in a folder has trained to the end.
 
     One run a searcher: twenty together, or brackets that start hundreds of trainings, see the whole of a small space,
@@ -239,6 +256,46 @@ def _print_effects(tasks: Mapping[str, Any]) -> None:
     )
     print()
     print_table(f"One block replaced, in architectures of {deepest} blocks", columns, rows, caption=caption)
+
+
+def _print_hyperparameters(tasks: Mapping[str, Any]) -> None:
+    """What each level, or each fifth of a range, of a joint space's hyperparameters goes with."""
+    found = [(task, h) for task, card in tasks.items() for h in card.get("hyperparameters", ())]
+    if not found:
+        return
+    columns = [
+        Column("task", "left"),
+        Column("hyperparameter", "left"),
+        Column("value", "left"),
+        Column("configurations"),
+        Column("mean score\n[%]"),
+        Column("95% interval\n[%]"),
+        Column("NFE\nforward"),
+        Column("unconverged\n[%]"),
+        Column("train time\n[s]"),
+    ]
+    rows = []
+    for task, h in found:
+        for part in h.get("levels", h.get("bins", ())):
+            value = part.get("level") or f"{part['low_value']:.3g} to {part['high_value']:.3g}"
+            if "low" not in part:
+                continue
+            rows.append(
+                [
+                    task,
+                    h["name"],
+                    value,
+                    f"{part['configurations']:,}",
+                    f"{100 * part['test_score']:.1f}",
+                    f"{100 * part['low']:.1f} to {100 * part['high']:.1f}",
+                    write_number(part["nfe_forward"], ".1f"),
+                    write_number(None if part["unconverged"] is None else 100 * part["unconverged"], ".1f"),
+                    write_number(part["train_seconds"], ".2f"),
+                ]
+            )
+    print()
+    caption = "All others drawn at random, where the hyperparameter is active. Intervals over configurations."
+    print_table("Hyperparameters", columns, rows, caption=caption)
 
 
 def _print_surrogates(tasks: Mapping[str, Any]) -> None:

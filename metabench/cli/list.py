@@ -53,7 +53,7 @@ def run(options: Options) -> None:
 
 def _spaces(detail: bool) -> list[dict[str, Any]]:
     from metabench import content
-    from metabench.spaces import load_space
+    from metabench.spaces import JointSpace, load_space
 
     entries = []
     for identifier in content.identifiers("search_spaces"):
@@ -64,7 +64,7 @@ def _spaces(detail: bool) -> list[dict[str, Any]]:
                 "stages": space.stages,
                 "blocks": len(space.blocks),
                 "configurations": space.size,
-                "architectures": len(space.canonical_codes),
+                "architectures": space.count if isinstance(space, JointSpace) else len(space.canonical_codes),
                 "measured": _measured(space.id),
                 "description": space.description,
             }
@@ -73,12 +73,15 @@ def _spaces(detail: bool) -> list[dict[str, Any]]:
 
 
 def _measured(space: str) -> list[str]:
-    """The tasks that the space's shipped table holds."""
+    """The tasks that the space's shipped table holds, or, of a joint space, that it has a surrogate of."""
     import json
 
     from metabench import content
 
-    manifest = content.folder("surrogates") / space / "table" / "manifest.json"
+    home = content.folder("surrogates") / space
+    manifest = home / "table" / "manifest.json"
+    if not manifest.is_file():
+        return [f"{path.parent.name} (surrogate)" for path in sorted(home.glob("surrogate/*/manifest.json"))]
     try:
         tasks = json.loads(manifest.read_text(encoding="utf-8"))["tasks"]
         return [str(task) for task in tasks]

@@ -12,9 +12,10 @@ from metabench.cli.numbers import METRICS
 from metabench.cli.output import Column, print_json, print_table
 from metabench.cli.parse import optional
 from metabench.errors import ArgumentError
+from metabench.spaces import JointSpace
 
 if TYPE_CHECKING:
-    from metabench.tables import Benchmark
+    from metabench.tables import Benchmark, JointBenchmark
     from metabench.tables.result import Result
 
 __all__ = ["Options", "run"]
@@ -27,7 +28,8 @@ class Options:
     benchmark: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SPACE/TASK")]
     """The benchmark, for example cells2-v1/mnist1d-v1."""
     arch: Annotated[str | None, optional("BLOCK,BLOCK,...")] = None
-    """The architecture, one block name a stage: mlp.deq,skip."""
+    """The architecture, one block name a stage: mlp.deq,skip. Of a joint space, 'mlp.deq width=32 ...' with all that is
+    active; metabench query --best shows some."""
     code: Annotated[int | None, optional("N")] = None
     """The architecture, by its integer code in the space."""
     best: Annotated[int | None, optional("K")] = None
@@ -72,7 +74,9 @@ def _seed(text: str) -> int | Literal["mean", "all"]:
         raise ArgumentError(f"--seed {text!r}: expected a replicate's number, 'mean' or 'all'.") from None
 
 
-def _results(benchmark: Benchmark, options: Options, seed: int | Literal["mean", "all"]) -> list[Result]:
+def _results(
+    benchmark: Benchmark | JointBenchmark, options: Options, seed: int | Literal["mean", "all"]
+) -> list[Result]:
     if options.best is None:
         wanted: list[Any] = [options.code if options.arch is None else options.arch]
     else:
@@ -87,8 +91,10 @@ def _results(benchmark: Benchmark, options: Options, seed: int | Literal["mean",
     return found
 
 
-def _name(benchmark: Benchmark, result: Result) -> str:
-    """The architecture as ``--arch`` takes it: one block a stage."""
+def _name(benchmark: Benchmark | JointBenchmark, result: Result) -> str:
+    """The architecture as ``--arch`` takes it: one block a stage, or a joint space's text."""
+    if isinstance(benchmark.space_definition, JointSpace):
+        return str(benchmark.space_definition.architecture(result.code))
     skips = benchmark.space_definition.stages - len(result.architecture)
     return ",".join((*result.architecture, *("skip",) * skips))
 
@@ -97,17 +103,17 @@ def _source(options: Options) -> str:
     return "" if options.kind == "table" else f" ({options.kind})"
 
 
-def _when(benchmark: Benchmark, result: Result) -> str:
+def _when(benchmark: Benchmark | JointBenchmark, result: Result) -> str:
     return f"epoch {result.epoch} of {benchmark.epochs[-1]}"
 
 
-def _which(benchmark: Benchmark, result: Result) -> str:
+def _which(benchmark: Benchmark | JointBenchmark, result: Result) -> str:
     if result.seed == "mean" and benchmark.kind == "surrogate":
         return "predicted mean"
     return f"mean of {len(benchmark.seeds)} seeds" if result.seed == "mean" else f"seed {result.seed}"
 
 
-def _print_one(benchmark: Benchmark, result: Result, options: Options) -> None:
+def _print_one(benchmark: Benchmark | JointBenchmark, result: Result, options: Options) -> None:
     title = (
         f"{_name(benchmark, result)}  on {benchmark.id}{_source(options)}\n"
         f"code {result.code}, {_when(benchmark, result)}, {_which(benchmark, result)}, {result.status.value}"
@@ -143,7 +149,7 @@ def _numbers(metrics: Sequence[str], result: Result) -> list[str]:
     return [METRICS[name].write(getattr(result, name)) for name in metrics]
 
 
-def _print_best(benchmark: Benchmark, results: Sequence[Result], options: Options) -> None:
+def _print_best(benchmark: Benchmark | JointBenchmark, results: Sequence[Result], options: Options) -> None:
     replicates = any(result.seed == "all" or result.seed != results[0].seed for result in results)
     which = "each seed" if replicates else _which(benchmark, results[0])
     architectures = list(dict.fromkeys(result.code for result in results))
@@ -163,7 +169,7 @@ def _print_best(benchmark: Benchmark, results: Sequence[Result], options: Option
     print_table(title, [*columns, *_headers(_COMPACT)], rows, caption=caption)
 
 
-def _print_replicates(benchmark: Benchmark, results: Sequence[Result], options: Options) -> None:
+def _print_replicates(benchmark: Benchmark | JointBenchmark, results: Sequence[Result], options: Options) -> None:
     first = results[0]
     metrics = [name for name in METRICS if name not in ("params", "flops", "activation_bytes", "latency_s")]
     title = (

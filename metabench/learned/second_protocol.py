@@ -20,7 +20,7 @@ from metabench.learned import load
 from metabench.learned.optimizers import OptimizerFactory
 from metabench.learned.units import measure_units
 from metabench.seeding import numpy_generator, torch_generator
-from metabench.spaces import Architecture, Space, load_space
+from metabench.spaces import Architecture, Space, load_tabular_space
 from metabench.spaces.network import Network
 
 __all__ = ["Agreement", "agreement", "main", "sample_codes", "second_protocol", "train_by"]
@@ -186,7 +186,7 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> None:
     """``python -m metabench.learned.second_protocol OPTIMIZER --out FILE``: the comparison on stdout."""
     options = tyro.cli(Options, prog="python -m metabench.learned.second_protocol", args=argv)
-    space, tasks = load_space(options.space), [load_task(name) for name in options.tasks]
+    space, tasks = load_tabular_space(options.space), [load_task(name) for name in options.tasks]
     codes = sample_codes(space, options.sample)
     found = second_protocol(
         options.optimizer, space, tasks, codes, options.out, seeds=options.seeds, workers=options.workers

@@ -38,6 +38,7 @@ class Bananas(Searcher):
 
     slow = True
     seconds_per_trial = 1e-3
+    blocks_only = True
 
     def __init__(
         self,

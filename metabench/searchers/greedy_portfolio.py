@@ -77,6 +77,7 @@ class GreedyPortfolio(Searcher):
 
     seconds_per_trial = 2e-5
     needs_other_tasks = True
+    blocks_only = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from metabench.errors import ArgumentError
 from metabench.searchers import SEARCHERS
@@ -19,6 +19,7 @@ from metabench.searchers.objective import Objective
 from metabench.searchers.settings import Settings
 from metabench.searchers.trainings import Trainings
 from metabench.seeding import derive
+from metabench.spaces.joint import JointDefinition, JointSpace
 
 if TYPE_CHECKING:
     from metabench.searchers.searcher import Searcher
@@ -92,7 +93,8 @@ def open_objective(benchmark: str | Benchmark, kind: str, folder: Path) -> Objec
     if isinstance(benchmark, str):
         from metabench.tables import open_benchmark
 
-        benchmark = open_benchmark(benchmark, kind=kind)  # type: ignore[arg-type]  # it checks the kind
+        opened = open_benchmark(benchmark, kind=kind)  # type: ignore[arg-type]  # it checks the kind
+        benchmark = cast("Benchmark", opened)  # a JointBenchmark answers the same questions
     if benchmark.kind != "live":
         return Objective(benchmark)
     place = trials_path(folder, benchmark.id, "searcher", 0).parents[1]
@@ -140,7 +142,7 @@ def make_plan(
                 "id": objective.benchmark.id,
                 "kind": objective.benchmark.kind,
                 "space": objective.space.id,
-                "architectures": len(objective.space.canonical_codes),
+                "architectures": _count(objective.space),
                 "epochs": list(objective.epochs),
                 "replicates": list(objective.seeds),
                 "table": _identity(objective.benchmark.provenance),
@@ -157,6 +159,11 @@ def make_plan(
     }
 
 
+def _count(space: Any) -> int:
+    """How many architectures a space has."""
+    return space.count if isinstance(space, JointSpace) else len(space.canonical_codes)
+
+
 def _identity(provenance: Any) -> dict[str, Any]:
     """The parts of a provenance that say which table it is: checksums if there are any, else all its plain values."""
     plain = {key: value for key, value in sorted(provenance.items()) if isinstance(value, str | int | float | bool)}
@@ -166,8 +173,9 @@ def _identity(provenance: Any) -> dict[str, Any]:
 
 def _definition(benchmark: Benchmark) -> str:
     """SHA-256 of all in a space and a task that decides what a training gives; the user may edit their own files."""
-    space, task = benchmark.space_definition.definition, benchmark.task
-    parts = [space.stages, space.blocks, space.width, task.dataset, task.parameters, task.splits, task.checksum]
+    definition, task = benchmark.space_definition.definition, benchmark.task
+    own: Any = definition if isinstance(definition, JointDefinition) else definition.width
+    parts = [definition.stages, definition.blocks, own, task.dataset, task.parameters, task.splits, task.checksum]
     text = json.dumps([*parts, asdict(task.protocol)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metabench.searchers.sampling import neighbours_in
+from metabench.searchers.sampling import first_architectures, neighbours_in
 from metabench.searchers.searcher import Searcher, Trial, score
 from metabench.seeding import numpy_generator
 from metabench.tables.result import Result
@@ -70,9 +70,7 @@ class RegularizedEvolution(Searcher):
         self._replicates = [int(replicate) for replicate in seeds]
         self._neighbours = neighbours_in(space)
         self._epoch = epochs[-1]
-        codes = space.canonical_codes
-        first = self._generator.choice(codes, size=self._size, replace=len(codes) < self._size)
-        self._first: deque[int] = deque(first.tolist())
+        self._first: deque[int] = deque(first_architectures(space, self._size, self._generator))
         self._members: deque[tuple[float, int]] = deque(maxlen=self._size)
         self._asked = 0
 

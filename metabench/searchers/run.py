@@ -14,6 +14,7 @@ from metabench.searchers.folder import open_folder, write_provenance
 from metabench.searchers.plan import Unit, check_arguments, default_folder, make_plan, open_objective
 from metabench.searchers.report import SearchReport, leaderboard, list_incumbents
 from metabench.searchers.settings import Settings
+from metabench.spaces.joint import JointSpace
 
 if TYPE_CHECKING:
     from metabench.tables import Benchmark
@@ -77,6 +78,12 @@ def run_search(
     if len(set(tasks)) < len(tasks):
         raise ArgumentError(f"a benchmark is given twice among {', '.join(tasks)}; give each once.")
     for name, maker in makers.items():
+        for objective in objectives if maker.blocks_only else ():
+            if isinstance(objective.space, JointSpace):
+                raise ArgumentError(
+                    f"{name} sees an architecture as its blocks alone and cannot search the joint space "
+                    f"{objective.space.id!r}; leave it out."
+                )
         if maker.needs_other_tasks:
             for objective in objectives:
                 objective.other_tasks(name)  # raises now, and not in every run

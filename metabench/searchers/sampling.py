@@ -8,10 +8,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from metabench.spaces.joint import JointSpace
+
 if TYPE_CHECKING:
     from metabench.spaces import Space
 
-__all__ = ["NewArchitectures", "neighbours_in"]
+__all__ = ["NewArchitectures", "first_architectures", "neighbours_in"]
 
 _CHUNK = 1024
 
@@ -20,7 +22,7 @@ _known: WeakKeyDictionary[Space, dict[int, list[int]]] = WeakKeyDictionary()
 
 
 class NewArchitectures:
-    """The canonical architectures in a random order, each once.
+    """The canonical architectures in a random order, each once. Those of a joint space are drawn as they are needed.
 
     Args:
         space: the search space.
@@ -29,8 +31,11 @@ class NewArchitectures:
     """
 
     def __init__(self, space: Space, seeds: Sequence[int], generator: np.random.Generator) -> None:
-        codes = generator.permutation(space.canonical_codes)
-        self._pairs = _in_pairs(codes, generator.choice(list(seeds), size=len(codes)))
+        if isinstance(space, JointSpace):
+            self._pairs = _drawn(space, seeds, generator.spawn(1)[0])
+        else:
+            codes = generator.permutation(space.canonical_codes)
+            self._pairs = _in_pairs(codes, generator.choice(list(seeds), size=len(codes)))
         self._taken: set[int] = set()
 
     def take(self, code: int) -> None:
@@ -55,6 +60,21 @@ def _in_pairs(codes: np.ndarray, replicates: np.ndarray) -> Iterator[tuple[int, 
     for start in range(0, len(codes), _CHUNK):
         part = slice(start, start + _CHUNK)
         yield from zip(codes[part].tolist(), replicates[part].tolist(), strict=True)
+
+
+def _drawn(space: JointSpace, seeds: Sequence[int], generator: np.random.Generator) -> Iterator[tuple[int, int]]:
+    """Pairs without end; a configuration that comes again is passed over by who asks."""
+    while True:
+        codes = space.draw(_CHUNK, generator)
+        yield from _in_pairs(codes, generator.choice(list(seeds), size=_CHUNK))
+
+
+def first_architectures(space: Space, count: int, generator: np.random.Generator) -> list[int]:
+    """``count`` random canonical codes, distinct while the space lasts."""
+    if isinstance(space, JointSpace):
+        return space.draw(count, generator).tolist()
+    codes = space.canonical_codes
+    return generator.choice(codes, size=count, replace=len(codes) < count).tolist()
 
 
 def neighbours_in(space: Space) -> Callable[[int], list[int]]:

@@ -50,11 +50,14 @@ class Searcher(ABC):
         needs_other_tasks: whether it learns from other tasks of the same space. Its constructor then takes ``others``,
             seed-mean validation scores at the last epoch, task -> (n_architectures,) in the order of
             ``space.canonical_codes``, NaN where unknown; the task to search is never among them.
+        blocks_only: whether it sees an architecture as its blocks alone, or lists all of them: then it cannot search a
+            joint space.
     """
 
     slow: ClassVar[bool] = False
     seconds_per_trial: ClassVar[float] = 5e-5
     needs_other_tasks: ClassVar[bool] = False
+    blocks_only: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:

@@ -30,6 +30,7 @@ class TPE(Searcher):
 
     slow = True
     seconds_per_trial = 2e-3
+    blocks_only = True
 
     def __init__(self, space: Space, *, epochs: Sequence[int], seeds: Sequence[int], seed: int, trials: int) -> None:
         try:

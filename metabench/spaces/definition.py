@@ -47,7 +47,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "stages": (int, "a whole number from 1 to 6"),
     "blocks": (list, "a list of block names"),
     "width": (int, "a whole number from 1 to 4096"),
-    "kind": (str, "'classifier' or 'agent'"),
+    "kind": (str, "'classifier', 'agent' or 'joint'"),
     "tags": (list, "a list of strings"),
     "history": (dict, "a table from version to text"),
     "citation": (str, "a string"),
@@ -98,7 +98,7 @@ def read_space_definition(name: str) -> SpaceDefinition:
     if not 1 <= data["width"] <= 4096:
         raise bad("width", f"is {data['width']}; expected 1 to 4096.")
     if data.get("kind", "classifier") not in ("classifier", "agent"):
-        raise bad("kind", f"is {data['kind']!r}; expected 'classifier' or 'agent'.")
+        raise bad("kind", f"is {data['kind']!r}; expected 'classifier', 'agent' or 'joint'.")
     blocks = data["blocks"]
     for block in blocks:
         if not isinstance(block, str) or block not in BLOCKS:

@@ -1,4 +1,7 @@
-"""The additive model: each stage's block adds its own amount. The surrogates' first guess, and the card's baseline."""
+"""The additive model: each stage's block adds its own amount. The surrogates' first guess, and the card's baseline.
+
+Of a joint space, each hyperparameter adds a parabola.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from metabench.surrogate.features import one_hot
 __all__ = ["additive_predict", "fit_additive"]
 
 
-def fit_additive(digits: np.ndarray, blocks: int, targets: np.ndarray, penalty: float = 1.0) -> np.ndarray:
+def fit_additive(
+    digits: np.ndarray, blocks: int, targets: np.ndarray, penalty: float = 1.0, more: np.ndarray | None = None
+) -> np.ndarray:
     """Ridge regression on one-hot blocks.
 
     Args:
@@ -17,11 +22,13 @@ def fit_additive(digits: np.ndarray, blocks: int, targets: np.ndarray, penalty: 
         blocks: blocks that a stage chooses from.
         targets: ``(n, outputs)``; NaN is left out.
         penalty: on the squares of all amounts but the intercept; a block that is never seen gets 0.
+        more: further columns, as :func:`metabench.surrogate.features.quadratics` gives them, ``(n, columns)``.
 
     Returns:
-        Intercept and amounts, ``(1 + stages * blocks, outputs)``.
+        Intercept and amounts, ``(1 + stages * blocks + columns, outputs)``.
     """
-    design = np.concatenate([np.ones((len(digits), 1)), one_hot(digits, blocks)], axis=1).astype(np.float64)
+    parts = [np.ones((len(digits), 1)), one_hot(digits, blocks), *([] if more is None else [more])]
+    design = np.concatenate(parts, axis=1).astype(np.float64)
     ridge = penalty * np.eye(design.shape[1])
     ridge[0, 0] = 1e-9  # the intercept is free
     known = ~np.isnan(targets)
@@ -34,9 +41,11 @@ def fit_additive(digits: np.ndarray, blocks: int, targets: np.ndarray, penalty: 
     return weights
 
 
-def additive_predict(digits: np.ndarray, blocks: int, weights: np.ndarray) -> np.ndarray:
+def additive_predict(
+    digits: np.ndarray, blocks: int, weights: np.ndarray, more: np.ndarray | None = None
+) -> np.ndarray:
     """``(n, outputs)`` of :func:`fit_additive`'s weights."""
     out = np.broadcast_to(weights[0], (len(digits), weights.shape[1])).copy()
     for stage in range(digits.shape[1]):
         out += weights[1 + stage * blocks + digits[:, stage]]
-    return out
+    return out if more is None else out + more @ weights[1 + digits.shape[1] * blocks :]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["FEATURES_VERSION", "encode", "encode_categories", "one_hot"]
+__all__ = ["FEATURES_VERSION", "encode", "encode_categories", "one_hot", "quadratics"]
 
 FEATURES_VERSION = 1
 _SKIP = "skip"
@@ -15,6 +15,14 @@ _SKIP = "skip"
 def one_hot(digits: np.ndarray, blocks: int) -> np.ndarray:
     """A block a stage, float32 ``(n, stages * blocks)``, of digits ``(n, stages)``."""
     return np.eye(blocks, dtype=np.float32)[digits].reshape(len(digits), -1)
+
+
+def quadratics(hyperparameters: np.ndarray | None) -> np.ndarray | None:
+    """Hyperparameters ``(n, k)`` about the middle of their range, and their squares, ``(n, 2 k)``; inactive ones 0."""
+    if hyperparameters is None:
+        return None
+    about = np.nan_to_num(hyperparameters - 0.5, nan=0.0)
+    return np.concatenate([about, about**2], axis=1)
 
 
 def _groups(blocks: Sequence[str]) -> list[tuple[str, list[int]]]:
@@ -37,26 +45,34 @@ def _summary(digits: np.ndarray, blocks: Sequence[str]) -> tuple[np.ndarray, np.
     return last, np.concatenate([counts, *grouped, depth[:, None].astype(np.float32)], axis=1)
 
 
-def encode(digits: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
+def encode(digits: np.ndarray, blocks: Sequence[str], hyperparameters: np.ndarray | None = None) -> np.ndarray:
     """Features for networks.
 
     Args:
         digits: ``(n, stages)``, skips last.
         blocks: the space's block names.
+        hyperparameters: of a joint space, ``(n, k)``; NaN where inactive.
 
     Returns:
         float32 ``(n, features)``: the block of each stage and the last block as one-hot, then how often each block,
-        cell and lift occurs, and the number of blocks.
+        cell and lift occurs, the number of blocks, and :func:`quadratics` of the hyperparameters.
     """
     last, summary = _summary(digits, blocks)
-    return np.concatenate([one_hot(digits, len(blocks)), one_hot(last[:, None], len(blocks)), summary], axis=1)
+    parts = [one_hot(digits, len(blocks)), one_hot(last[:, None], len(blocks)), summary]
+    numbers = quadratics(hyperparameters)
+    return np.concatenate([*parts, *([] if numbers is None else [numbers.astype(np.float32)])], axis=1)
 
 
-def encode_categories(digits: np.ndarray, blocks: Sequence[str]) -> np.ndarray:
+def encode_categories(
+    digits: np.ndarray, blocks: Sequence[str], hyperparameters: np.ndarray | None = None
+) -> np.ndarray:
     """The same features for trees, which split sets of categories: each stage's block and the last as one column.
+
+    Hyperparameters stay as they are: trees have a branch for what is missing.
 
     Returns:
         float32 ``(n, features)``; the first ``stages + 1`` columns are categories.
     """
     last, summary = _summary(digits, blocks)
-    return np.concatenate([digits.astype(np.float32), last[:, None].astype(np.float32), summary], axis=1)
+    parts = [digits.astype(np.float32), last[:, None].astype(np.float32), summary]
+    return np.concatenate([*parts, *([] if hyperparameters is None else [hyperparameters.astype(np.float32)])], axis=1)

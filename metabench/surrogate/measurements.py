@@ -23,6 +23,9 @@ class Measurements:
         values: float64 ``(architectures, seeds, epochs, metrics)``; NaN where nothing was measured.
         cost_names: names of the last axis of ``costs``.
         costs: float64 ``(architectures, costs)``; NaN where nothing was measured.
+        hyperparameter_names: of a joint space, beside the blocks: the columns of ``hyperparameters``.
+        hyperparameters: float64 ``(architectures, len(hyperparameter_names))`` in [0, 1]; NaN where one is inactive.
+        widths: of a joint space, ``(architectures,)``: costs depend on them as polynomials.
     """
 
     blocks: tuple[str, ...]
@@ -32,6 +35,9 @@ class Measurements:
     values: np.ndarray
     cost_names: tuple[str, ...]
     costs: np.ndarray
+    hyperparameter_names: tuple[str, ...] = ()
+    hyperparameters: np.ndarray | None = None
+    widths: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.digits)
@@ -42,6 +48,12 @@ class Measurements:
             )
         if costs.shape != (n, len(self.cost_names)):
             raise ArgumentError(f"costs have shape {costs.shape}; expected ({n}, {len(self.cost_names)}).")
+        names, numbers = self.hyperparameter_names, self.hyperparameters
+        if (numbers is None) != (not names) or (numbers is not None and numbers.shape != (n, len(names))):
+            found = None if numbers is None else numbers.shape
+            raise ArgumentError(f"hyperparameters have shape {found}; expected ({n}, {len(names)}), or None of none.")
+        if (self.widths is None) != (numbers is None) or (self.widths is not None and self.widths.shape != (n,)):
+            raise ArgumentError(f"widths are {self.widths}; expected ({n},) beside hyperparameters, else None.")
         # A diverged training's loss is infinite: nothing to regress on. Its scores are numbers, and stay.
         object.__setattr__(self, "values", np.where(np.isfinite(values), values, np.nan))
         object.__setattr__(self, "costs", np.where(np.isfinite(costs), costs, np.nan))
@@ -53,7 +65,14 @@ class Measurements:
 
     def take(self, rows: np.ndarray) -> Measurements:
         """Some architectures only; ``rows`` are places or a mask."""
-        return replace(self, digits=self.digits[rows], values=self.values[rows], costs=self.costs[rows])
+        return replace(
+            self,
+            digits=self.digits[rows],
+            values=self.values[rows],
+            costs=self.costs[rows],
+            hyperparameters=None if self.hyperparameters is None else self.hyperparameters[rows],
+            widths=None if self.widths is None else self.widths[rows],
+        )
 
     def of_seeds(self, seeds: list[int]) -> Measurements:
         """Some replicates only."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from metabench.errors import TableError
 from metabench.surrogate.boosting import booster_text, read_booster
+from metabench.surrogate.costs import Costs
 from metabench.surrogate.features import FEATURES_VERSION
 from metabench.surrogate.noise import Noise
 from metabench.surrogate.settings import Settings
@@ -55,10 +56,12 @@ def surrogate_files(surrogate: Surrogate, about: dict[str, Any] | None = None) -
         "centre.npy": _npy(surrogate.scale.centre, np.float64),
         "spread.npy": _npy(surrogate.scale.spread, np.float64),
         "additive.npy": _npy(surrogate.additive),
-        "costs.npy": _npy(surrogate.costs, np.float64),  # parameters are exact
+        "costs.npy": _npy(surrogate.costs.weights, np.float64),  # parameters are exact
         "calibration.npy": _npy(surrogate.calibration, np.float64),
         "noise_factor.npy": _npy(surrogate.noise.factor),
     }
+    if surrogate.costs.boosters:
+        files["costs.txt.gz"] = _pack(list(surrogate.costs.boosters.values()))
     if surrogate.noise.boosters:
         files["noise.txt.gz"] = _pack(surrogate.noise.boosters)
     for i, boosters in enumerate(surrogate.boosters):
@@ -75,6 +78,8 @@ def surrogate_files(surrogate: Surrogate, about: dict[str, Any] | None = None) -
         "epochs": list(surrogate.epochs),
         "metrics": list(surrogate.metrics),
         "costs": list(surrogate.cost_names),
+        "hyperparameters": list(surrogate.hyperparameters),
+        "predicted_costs": list(surrogate.costs.boosters),
         "settings": asdict(surrogate.settings),
         "architectures": surrogate.architectures,
         "libraries": {name: version(name) for name in ("numpy", "lightgbm")},
@@ -154,6 +159,8 @@ def load_surrogate(place: Path) -> Surrogate:
             else:
                 boosters.append(_unpack(files[f"member{i}.txt.gz"]))
         noise = _unpack(files["noise.txt.gz"]) if "noise.txt.gz" in files else []
+        of_costs = _unpack(files["costs.txt.gz"]) if "costs.txt.gz" in files else []
+        predicted = [int(i) for i in manifest.get("predicted_costs", ())]
         return Surrogate(
             name=manifest["name"],
             blocks=tuple(manifest["blocks"]),
@@ -165,11 +172,12 @@ def load_surrogate(place: Path) -> Surrogate:
             architectures=manifest["architectures"],
             scale=Scale(arrays["centre"], arrays["spread"]),
             additive=arrays["additive"].astype(np.float64),
-            costs=arrays["costs"],
+            costs=Costs(arrays["costs"], dict(zip(predicted, of_costs, strict=True))),
             calibration=arrays["calibration"],
             noise=Noise(noise, arrays["noise_factor"].astype(np.float64)),
             boosters=boosters,
             networks=networks,
+            hyperparameters=tuple(manifest.get("hyperparameters", ())),
         )
     except (KeyError, ValueError, TypeError, zlib.error, OSError) as error:
         raise TableError(f"{place}: not a readable surrogate ({error}); fit it again.") from error

@@ -11,7 +11,8 @@ from metabench.errors import ArgumentError
 from metabench.surrogate.additive import additive_predict, fit_additive
 from metabench.surrogate.boosting import fit_boosters, predict_boosters
 from metabench.surrogate.calibration import fit_calibration
-from metabench.surrogate.features import encode, encode_categories, one_hot
+from metabench.surrogate.costs import Costs, fit_costs, predict_costs
+from metabench.surrogate.features import encode, encode_categories, quadratics
 from metabench.surrogate.measurements import Measurements, mean_of
 from metabench.surrogate.neural import Layers, fit_networks, predict_networks
 from metabench.surrogate.noise import Noise, draw, fit_noise, predict_noise
@@ -71,12 +72,14 @@ class Surrogate:
         settings: of the fit.
         architectures: how many it was fitted to.
         scale: centre and spread of each epoch and metric.
-        additive: weights of the first guess, ``(1 + stages * blocks, epochs * metrics)``.
-        costs: weights of the additive model of the costs, ``(1 + stages * blocks, costs)``.
+        additive: weights of the first guess, ``(1 + stages * blocks, epochs * metrics)``; with hyperparameters two more
+            of each.
+        costs: model of the costs.
         calibration: slope and offset of the model's variance, ``(metrics, 2)``.
         noise: of replicates.
         boosters: ``[member][metric]``, or empty.
         networks: ``[member]``, or empty.
+        hyperparameters: names of a joint space's, else empty.
     """
 
     name: str
@@ -89,20 +92,29 @@ class Surrogate:
     architectures: int
     scale: Scale
     additive: np.ndarray
-    costs: np.ndarray
+    costs: Costs
     calibration: np.ndarray
     noise: Noise
     boosters: list[list[Booster]]
     networks: list[Layers]
+    hyperparameters: tuple[str, ...] = ()
 
-    def _members(self, digits: np.ndarray, features: np.ndarray, epochs: list[int], metrics: list[int]) -> np.ndarray:
+    def _members(
+        self,
+        digits: np.ndarray,
+        numbers: np.ndarray | None,
+        features: np.ndarray,
+        epochs: list[int],
+        metrics: list[int],
+    ) -> np.ndarray:
         """Standardised predictions of each member, ``(members, n, epochs, metrics)``."""
         shape = (len(digits), len(self.epochs), len(self.metrics))
-        first = additive_predict(digits, len(self.blocks), self.additive).reshape(shape)[:, epochs][..., metrics]
+        columns = np.add.outer(np.array(epochs) * len(self.metrics), metrics).ravel()
+        first = additive_predict(digits, len(self.blocks), self.additive[:, columns], quadratics(numbers))
+        first = first.reshape(len(digits), len(epochs), len(metrics))
         if self.networks:
-            rest = predict_networks(self.networks, encode(digits, self.blocks)).reshape(-1, *shape)[:, :, epochs][
-                ..., metrics
-            ]
+            rest = predict_networks(self.networks, encode(digits, self.blocks, numbers))
+            rest = rest.reshape(-1, *shape)[:, :, epochs][..., metrics]
         else:
             rest = predict_boosters(self.boosters, features, np.array(self.epochs)[epochs], metrics)
         return first + rest
@@ -111,6 +123,7 @@ class Surrogate:
         self,
         digits: np.ndarray,
         *,
+        hyperparameters: np.ndarray | None = None,
         epochs: list[int] | None = None,
         metrics: tuple[str, ...] | None = None,
         noise: bool = True,
@@ -119,6 +132,7 @@ class Surrogate:
 
         Args:
             digits: blocks as indices, skips last, ``(n, stages)``.
+            hyperparameters: of a joint space, as in :class:`Measurements`.
             epochs: places in :attr:`epochs`; all by default.
             metrics: names; all by default.
             noise: whether replicate noise is wanted too (else its standard deviation is 0); it costs a booster more.
@@ -129,6 +143,12 @@ class Surrogate:
         digits = np.asarray(digits)
         if digits.ndim != 2 or digits.shape[1] != self.stages or (digits.size and digits.max() >= len(self.blocks)):
             raise ArgumentError(f"digits {digits.shape}: expected (n, {self.stages}) of 0 to {len(self.blocks) - 1}.")
+        numbers, wanted = hyperparameters, (len(digits), len(self.hyperparameters))
+        if (numbers is None) != (not self.hyperparameters) or (numbers is not None and numbers.shape != wanted):
+            raise ArgumentError(
+                f"hyperparameters {None if numbers is None else numbers.shape}: expected "
+                f"{wanted if self.hyperparameters else None}."
+            )
         names = self.metrics if metrics is None else metrics
         unknown = [name for name in names if name not in self.metrics]
         if unknown:
@@ -137,16 +157,18 @@ class Surrogate:
         places = list(range(len(self.epochs))) if epochs is None else epochs
         parts = []
         for start in range(0, len(digits), _CHUNK):
-            parts.append(self._predict_some(digits[start : start + _CHUNK], places, columns, noise))
+            part = slice(start, start + _CHUNK)
+            some = None if numbers is None else numbers[part]
+            parts.append(self._predict_some(digits[part], some, places, columns, noise))
         empty = np.empty((0, len(places), len(columns)))
         centre, model_sd, noise_sd = (np.concatenate([part[i] for part in parts] or [empty]) for i in range(3))
         return Prediction(names, centre, model_sd, noise_sd)
 
     def _predict_some(
-        self, digits: np.ndarray, epochs: list[int], metrics: list[int], noise: bool
+        self, digits: np.ndarray, numbers: np.ndarray | None, epochs: list[int], metrics: list[int], noise: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        features = encode_categories(digits, self.blocks)
-        members = self._members(digits, features, epochs, metrics)
+        features = encode_categories(digits, self.blocks, numbers)
+        members = self._members(digits, numbers, features, epochs, metrics)
         unit = self.scale.spread[epochs][:, metrics]
         centre = members.mean(axis=0) * unit + self.scale.centre[epochs][:, metrics]
         slope, offset = self.calibration[metrics].T
@@ -167,9 +189,11 @@ class Surrogate:
         luck = draw(self.noise, self.name, codes, seed, len(self.epochs))
         return from_fitted(prediction.centre + prediction.noise_sd * luck, self.metrics)
 
-    def predict_costs(self, digits: np.ndarray) -> np.ndarray:
+    def predict_costs(
+        self, digits: np.ndarray, *, hyperparameters: np.ndarray | None = None, widths: np.ndarray | None = None
+    ) -> np.ndarray:
         """Parameters, FLOPs and so on, ``(n, costs)``; NaN where none was measured, or a block never at its stage."""
-        return additive_predict(digits, len(self.blocks), self.costs)
+        return predict_costs(self.costs, digits, self.blocks, hyperparameters, widths)
 
 
 def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, name: str = "surrogate") -> Surrogate:
@@ -198,15 +222,16 @@ def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, n
     values = scale.standardise(values)
     means, counts = mean_of(values), data.counts()
     flat = means.reshape(n, -1)
-    features = encode_categories(data.digits, data.blocks)
-    categories = list(range(data.stages + 1))
-    additive = fit_additive(data.digits, len(data.blocks), flat).astype(np.float32).astype(np.float64)  # as stored
-    rest = means - additive_predict(data.digits, len(data.blocks), additive).reshape(means.shape)
+    features = encode_categories(data.digits, data.blocks, data.hyperparameters)
+    categories, more = list(range(data.stages + 1)), quadratics(data.hyperparameters)
+    additive = fit_additive(data.digits, len(data.blocks), flat, more=more)
+    additive = additive.astype(np.float32).astype(np.float64)  # as stored
+    rest = means - additive_predict(data.digits, len(data.blocks), additive, more).reshape(means.shape)
     mask = left_out(settings, n)
     boosters: list[list[Booster]] = []
     networks: list[Layers] = []
     if settings.model == "neural":
-        onehot = encode(data.digits, data.blocks)
+        onehot = encode(data.digits, data.blocks, data.hyperparameters)
         networks = fit_networks(onehot, rest.reshape(n, -1), counts.reshape(n, -1), settings, mask)
         members = predict_networks(networks, onehot).reshape(-1, *means.shape)
     else:
@@ -221,10 +246,6 @@ def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, n
         fit_calibration(errors[..., i].ravel(), spread[..., i].ravel(), own[..., i].ravel())
         for i in range(len(data.metrics))
     ]
-    costs = fit_additive(data.digits, len(data.blocks), data.costs, penalty=1e-6)
-    costs[:, np.isnan(data.costs).all(axis=0)] = np.nan
-    unseen = one_hot(data.digits, len(data.blocks)).sum(axis=0) == 0
-    costs[1:][unseen] = np.nan  # costs are counted, not guessed: a block that was never seen at a stage has none
     return Surrogate(
         name=name,
         blocks=data.blocks,
@@ -236,9 +257,10 @@ def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, n
         architectures=n,
         scale=scale,
         additive=additive,
-        costs=costs,
+        costs=fit_costs(data, settings),
         calibration=np.array(calibration),
         noise=noise,
         boosters=boosters,
         networks=networks,
+        hyperparameters=data.hyperparameter_names,
     )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS, Result, Status
 
 if TYPE_CHECKING:
+    from metabench.datasets.task import Task
+    from metabench.spaces import JointSpace
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.build import BuildReport, build_table, pack_table
     from metabench.tables.costs import measure_costs
     from metabench.tables.export import ExportReport, export_table
     from metabench.tables.fit import FitReport, fit_table
+    from metabench.tables.joint_benchmark import JointBenchmark
     from metabench.tables.verify import VerifyReport, verify_table
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "BuildReport",
     "ExportReport",
     "FitReport",
+    "JointBenchmark",
     "Result",
     "Status",
     "VerifyReport",
@@ -34,8 +38,8 @@ __all__ = [
 ]
 
 
-def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "table") -> Benchmark:
-    """Opens ``"space/task"``.
+def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "table") -> Benchmark | JointBenchmark:
+    """Opens ``"space/task"``; of a joint space, whose ``kind`` is ``"surrogate"`` or ``"live"``, a JointBenchmark.
 
     Args:
         name: a space's id and a task's id with a slash between them; for definitions of your own, paths joined by a
@@ -51,7 +55,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     from metabench.datasets.task import load_task
     from metabench.errors import ArgumentError, TableError
     from metabench.registry import did_you_mean
-    from metabench.spaces import load_space
+    from metabench.spaces import JointSpace, load_space
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.source import LiveSource, TableSource
     from metabench.tables.table import find_table, open_table
@@ -61,6 +65,10 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     if not first or not second:
         raise ArgumentError(f"{name!r} is not SPACE/TASK; expected for example 'cells2-v1/mnist1d-v1'.")
     space, task = load_space(first), load_task(second)
+    if kind not in ("table", "surrogate", "live"):
+        raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
+    if isinstance(space, JointSpace):
+        return _open_joint(space, task, kind)
     if kind == "live":
         from metabench.tables.units import check_trainable
 
@@ -71,8 +79,6 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
 
         place = find_surrogate(space.id, task.id)
         return Benchmark(space, task, kind, SurrogateSource(place, space, task), surrogate_provenance(place))
-    if kind != "table":
-        raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
     table = open_table(find_table(space.id), task.id)
     manifest = table.manifest
     if task.id not in manifest["tasks"] or tuple(manifest["blocks"]) != space.blocks:
@@ -90,11 +96,32 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     return Benchmark(space, task, kind, TableSource(table, task), provenance)
 
 
+def _open_joint(space: JointSpace, task: Task, kind: str) -> JointBenchmark:
+    from metabench.errors import TableError
+    from metabench.tables.fitted import find_surrogate, surrogate_provenance
+    from metabench.tables.joint_benchmark import JointBenchmark
+    from metabench.tables.joint_source import JointLive, JointSurrogate
+    from metabench.tables.joint_units import check_conditions, joint_task
+
+    task = joint_task(space, task)
+    if kind == "table":
+        raise TableError(
+            f"space {space.id!r} has no table: its configurations are sampled, not all trained. Open it with "
+            "kind='surrogate', or with kind='live' to train."
+        )
+    if kind == "live":
+        check_conditions(space)
+        return JointBenchmark(space, task, kind, JointLive(space, task), {"kind": "live"})
+    place = find_surrogate(space.id, task.id)
+    return JointBenchmark(space, task, kind, JointSurrogate(place, space, task), surrogate_provenance(place))
+
+
 _LATE = {
     "Benchmark": "benchmark",
     "BuildReport": "build",  # needs torch and Dask
     "ExportReport": "export",
     "FitReport": "fit",
+    "JointBenchmark": "joint_benchmark",
     "VerifyReport": "verify",
     "build_table": "build",
     "export_table": "export",

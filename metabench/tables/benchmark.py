@@ -10,9 +10,9 @@ import numpy as np
 
 from metabench.datasets.task import Task
 from metabench.errors import MissingResultError, QueryError
-from metabench.registry import did_you_mean
 from metabench.seeding import numpy_generator
 from metabench.spaces import Space
+from metabench.tables.axes import epoch_place, known_seed, metric_columns, unknown_seed
 from metabench.tables.result import METRICS, Result, Status, make_result
 from metabench.tables.slices import UNCONVERGED_LIMIT, Slice, cut_slice
 from metabench.tables.source import Source
@@ -51,7 +51,6 @@ class Benchmark:
         self._source = source
         self._size, self._fixed = space.size, source.fixed
         self._slices: dict[tuple[int | None, int | str], Slice] = {}
-        self._column = {name: i for i, name in enumerate(self.metrics)}
 
     def __repr__(self) -> str:
         return f"Benchmark({self.id!r}, kind={self.kind!r}, epochs={self.epochs}, seeds={self.seeds})"
@@ -72,28 +71,11 @@ class Benchmark:
 
     def _epoch(self, epoch: int | None) -> int:
         """The place of a recorded epoch."""
-        if epoch is None:
-            return len(self.epochs) - 1
-        if epoch in self.epochs:
-            return self.epochs.index(epoch)
-        if not isinstance(epoch, int | float | np.number) or epoch != epoch:
-            raise QueryError(f"epoch {epoch!r} is no number; recorded: {', '.join(map(str, self.epochs))}.")
-        nearest = min(self.epochs, key=lambda known: abs(known - epoch))
-        raise QueryError(
-            f"epoch {epoch} is not recorded; the nearest is {nearest} (recorded: {', '.join(map(str, self.epochs))})."
-        )
+        return epoch_place(self.epochs, epoch)
 
     def _seed(self, seed: Any) -> Any:
         """A replicate as an int, or ``"mean"``."""
-        if isinstance(seed, str) and seed == "mean":
-            return seed
-        if isinstance(seed, int | np.integer) and seed in self.seeds:
-            return int(seed)
-        raise self._unknown_seed(seed)
-
-    def _unknown_seed(self, seed: Any) -> QueryError:
-        known = ", ".join(map(str, self.seeds))
-        return QueryError(f"seed {seed!r} is not in {self.id}; expected {known}, 'mean' or 'all'.")
+        return known_seed(self.seeds, seed, self.id)
 
     def _slice(self, epoch: int | None, seed: Any) -> Slice:
         """The slice of an epoch and a replicate or ``"mean"``, cut when it is first asked for."""
@@ -186,14 +168,7 @@ class Benchmark:
             ArchitectureError: if a code is not in the space.
         """
         codes = self._codes(codes)
-        if isinstance(metrics, str):
-            raise QueryError(f"metrics={metrics!r}: expected a list of names, as in [{metrics!r}].")
-        for name in metrics:
-            if name not in self._column:
-                raise QueryError(
-                    f"unknown metric {name!r}.{did_you_mean(str(name), self.metrics)} Known: {', '.join(self.metrics)}."
-                )
-        columns = [self._column[name] for name in metrics]
+        columns = metric_columns(metrics)
         self._epoch(epoch)
         if isinstance(seed, str) and seed != "mean":
             raise QueryError(f"seed={seed!r}: expected 'mean', a replicate or one replicate a code.")
@@ -226,10 +201,10 @@ class Benchmark:
         place = np.full(max(self.seeds, default=-1) + 1, -1)
         place[list(self.seeds)] = range(len(self.seeds))
         if count and (seeds.min() < 0 or seeds.max() >= len(place)):
-            raise self._unknown_seed(int(seeds.min() if seeds.min() < 0 else seeds.max()))
+            raise unknown_seed(self.seeds, int(seeds.min() if seeds.min() < 0 else seeds.max()), self.id)
         found = place[seeds.astype(np.int64, copy=False)]
         if found.size and found.min() < 0:
-            raise self._unknown_seed(int(seeds[found.argmin()]))
+            raise unknown_seed(self.seeds, int(seeds[found.argmin()]), self.id)
         return found
 
     def sample(self, n: int, seed: int) -> np.ndarray:

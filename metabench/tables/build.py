@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 from metabench.content import identifiers
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
-from metabench.spaces import Space, load_space
+from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
 from metabench.tables.cluster import dask_client
 from metabench.tables.groups import GROUP_SIZE, training_groups
 from metabench.tables.pack import pack_rows
-from metabench.tables.shards import lock_table, read_shards, table_home, write_shard
+from metabench.tables.shards import Shard, lock_table, read_shards, table_home, write_shard
 from metabench.tables.units import Unit, check_trainable, row_key, run_unit
 
-__all__ = ["BuildReport", "build_table", "pack_table"]
+__all__ = ["BuildReport", "build_table", "pack_table", "run_units"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class BuildReport:
         seconds: wall-clock seconds.
         folder: where the table is.
         packed: whether the table's arrays were written.
+        samples: configurations of a joint space; None of a table.
     """
 
     space: str
@@ -50,6 +51,7 @@ class BuildReport:
     seconds: float
     folder: Path
     packed: bool
+    samples: int | None = None
 
 
 def _units(
@@ -75,8 +77,10 @@ def _units(
     return units, missing, planned
 
 
-def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: Space, progress: bool) -> None:
-    """Runs the units; this process alone writes, so a killed worker loses only what it was training."""
+def run_units(
+    work: Callable[[Any], Shard], units: Sequence[Any], trainings: int, client: Any, home: Path, progress: bool
+) -> None:
+    """Does ``work`` on the units; this process alone writes, so a killed worker loses only what it was training."""
     from distributed import as_completed
     from rich.console import Console
     from rich.progress import (
@@ -98,8 +102,8 @@ def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not (progress and sys.stderr.isatty())) as bar:
-        shown, finished = bar.add_task(space.id, total=trainings), 0
-        for future in as_completed(client.map(run_unit, units, pure=False, retries=2)):
+        shown, finished = bar.add_task(home.name, total=trainings), 0
+        for future in as_completed(client.map(work, units, pure=False, retries=2)):
             try:
                 shard = future.result()
             except MetabenchError:
@@ -132,6 +136,7 @@ def build_table(
     tasks: Sequence[str] | None = None,
     *,
     seeds: int | None = None,
+    samples: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     queue: str | None = None,
@@ -143,10 +148,13 @@ def build_table(
 ) -> BuildReport:
     """Trains all architectures of a space on the tasks, then packs the table. Finished rows are never trained again.
 
+    Of a joint space the sampled configurations are trained, which surrogates are fitted to, and nothing is packed.
+
     Args:
         space: id, or path of the user's own definition.
         tasks: ids or paths; all shipped data sets if left out.
-        seeds: replicates 0 to ``seeds`` - 1; each task's own number if left out.
+        seeds: replicates 0 to ``seeds`` - 1; each task's own number, or of a joint space one, if left out.
+        samples: configurations of a joint space; as many as its definition says if left out.
         workers: local single-threaded processes; one a core by default.
         scheduler: address of a Dask scheduler (``tcp://host:8786``) to use instead.
         queue: batch queue whose jobs are the workers instead (``"slurm"``, ...), by dask-jobqueue.
@@ -163,6 +171,23 @@ def build_table(
     if (seeds is not None and seeds < 1) or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
+    if isinstance(definition, JointSpace):
+        from metabench.tables.joint_build import build_joint
+
+        return build_joint(
+            definition,
+            tasks,
+            samples=samples,
+            seeds=seeds,
+            workers=workers,
+            scheduler=scheduler,
+            queue=queue,
+            out=out,
+            progress=progress,
+            dry_run=dry_run,
+        )
+    if samples is not None:
+        raise ArgumentError(f"samples={samples}: space {definition.id!r} is trained whole; leave it out.")
     check_trainable(definition)
     about = _group_size(group, device)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
@@ -175,7 +200,7 @@ def build_table(
         units, missing, planned = _units(definition, chosen, seeds, home, about, device)
         if units:
             with dask_client(workers, scheduler, queue) as client:
-                _run(units, missing, client, home, definition, progress)
+                run_units(run_unit, units, missing, client, home, progress)
         pack_rows(definition, chosen, seeds, home)
     seconds = time.monotonic() - start
     return BuildReport(definition.id, names, planned, planned - missing, missing, seconds, home, packed=True)
@@ -195,7 +220,7 @@ def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | No
     Raises:
         TableError: if there are no finished rows.
     """
-    definition = load_space(space)
+    definition = load_tabular_space(space)
     home = table_home(definition.id, out)
     ids = sorted(path.name for path in (home / "shards").glob("*") if path.is_dir())
     chosen = [load_task(name) for name in (tasks or ids)]

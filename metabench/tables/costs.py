@@ -17,7 +17,7 @@ from metabench.blocks import BLOCKS
 from metabench.content import identifiers
 from metabench.datasets import Task, load_splits, load_task
 from metabench.errors import ArgumentError, TableError
-from metabench.spaces import Architecture, Space, load_space
+from metabench.spaces import Architecture, Space, load_tabular_space
 from metabench.tables.result import ARCHITECTURE_METRICS
 from metabench.tables.shards import lock_table, table_home, write_atomically
 from metabench.tables.units import check_trainable, where
@@ -105,7 +105,7 @@ def measure_costs(
     from metabench.training import measure_cost
 
     torch.set_num_threads(1)
-    definition = load_space(space)
+    definition = load_tabular_space(space)
     check_trainable(definition)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     if not busy and os.getloadavg()[0] > _QUIET:

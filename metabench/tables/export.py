@@ -15,7 +15,7 @@ import numpy as np
 
 from metabench.errors import ArgumentError, OptionalDependencyError, TableError
 from metabench.registry import did_you_mean
-from metabench.spaces import Space, load_space
+from metabench.spaces import Space, load_tabular_space
 from metabench.spaces.architecture import SKIP
 from metabench.tables.result import METRICS
 from metabench.tables.table import Table, find_table, open_table
@@ -71,7 +71,7 @@ def export_table(space: str, to: str | Path, *, tasks: Sequence[str] | None = No
     if path.is_dir():
         raise ArgumentError(f"{str(to)!r} is a folder; expected a file.")
     write = _WRITERS[path.suffix]
-    definition = load_space(space)
+    definition = load_tabular_space(space)
     place = find_table(definition.id)
     chosen = _chosen(definition, place, tasks)
     counts = [0, 0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from metabench.datasets.task import Task, load_task
 from metabench.errors import TableError
-from metabench.spaces import Space, load_space
+from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
 from metabench.surrogate import Measurements, Settings, fit_surrogate, surrogate_files
 from metabench.tables.fitted import METRICS, space_digits
 from metabench.tables.result import ARCHITECTURE_METRICS
@@ -28,8 +30,8 @@ class FitReport:
     Attributes:
         id: ``"space/task"``.
         architectures: how many it was fitted to.
-        share: of the space's architectures.
-        replicates: seeds of the table.
+        share: of the space's architectures, or of a joint space's samples.
+        replicates: most seeds of an architecture.
         seconds: process-CPU seconds of the fit.
         bytes: of its files.
         folder: where they are.
@@ -75,7 +77,7 @@ def open_measurements(
     Raises:
         TableError: if there is no table, it is damaged, or it does not cover a task.
     """
-    definition = load_space(space)
+    definition = load_tabular_space(space)
     table = open_table(find_table(definition.id) if out is None else out / "table")
     chosen = [load_task(name) for name in (tasks or table.manifest["tasks"])]
     for task in chosen:
@@ -87,38 +89,55 @@ def open_measurements(
     return definition, table, {task.id: table_measurements(definition, table, task) for task in chosen}
 
 
+def _table(table: Table, task: str) -> dict[str, Any]:
+    """What a surrogate of a table was fitted to."""
+    about = table.manifest["tasks"][task]
+    return {"sha256": about["sha256"], "finished": about["finished"], "protocols": table.manifest["protocols"]}
+
+
+def _samples(codes: np.ndarray, data: Measurements) -> dict[str, Any]:
+    """What a surrogate of sampled configurations was fitted to."""
+    digest = hashlib.sha256(codes.tobytes() + data.values.tobytes())
+    return {"sha256": digest.hexdigest(), "finished": int((~np.isnan(data.values[:, :, 0, 1])).sum())}
+
+
 def fit_table(
     space: str, tasks: Sequence[str] | None = None, *, settings: Settings | None = None, out: Path | None = None
 ) -> list[FitReport]:
     """Fits a surrogate to each task of a packed table and writes it to ``<out>/surrogate/<task>``.
 
+    That of a joint space is fitted to the finished trainings of its sampled configurations.
+
     Args:
         space: id, or path of the user's own definition.
-        tasks: ids or paths; all of the table if left out.
+        tasks: ids or paths; all of the table, or of a joint space's definition, if left out.
         settings: of the fit.
         out: the space's folder; ``surrogates/<space>`` by default.
 
     Raises:
-        TableError: if there is no table, or it is damaged.
+        TableError: if there is no table or no finished training, or it is damaged.
         ArgumentError: if too little is measured.
     """
-    definition, table, measured = open_measurements(space, tasks, out=out)
+    definition = load_space(space)
     reports = []
+    if isinstance(definition, JointSpace):
+        from metabench.tables.joint_data import open_joint
+
+        found = open_joint(definition, tasks, out=out)
+        measured = {task: data for task, (_, data) in found.items()}
+        whole = dict.fromkeys(measured, definition.sampling.samples)
+        about = {task: _samples(codes, data) for task, (codes, data) in found.items()}
+    else:
+        _, table, measured = open_measurements(space, tasks, out=out)
+        whole = {task: len(data.digits) for task, data in measured.items()}
+        about = {task: _table(table, task) for task in measured}
     for task, data in measured.items():
         start = time.process_time()
         name = f"{definition.id}/{task}"
         surrogate = fit_surrogate(data, settings, name=name)
         seconds = time.process_time() - start
-        about = {
-            "command": f"metabench fit {definition.id} --tasks {task} --model {surrogate.settings.model}",
-            "table": {
-                "sha256": table.manifest["tasks"][task]["sha256"],
-                "finished": table.manifest["tasks"][task]["finished"],
-                "protocols": table.manifest["protocols"],
-            },
-            "licence": "Apache-2.0",
-        }
-        files = surrogate_files(surrogate, about)
+        command = f"metabench fit {definition.id} --tasks {task} --model {surrogate.settings.model}"
+        files = surrogate_files(surrogate, {"command": command, "table": about[task], "licence": "Apache-2.0"})
         folder = table_home(definition.id, out) / "surrogate" / task
         for file, content in files.items():  # the manifest is the last: until then the old one names what is damaged
             write_atomically(folder / file, content)
@@ -129,7 +148,7 @@ def fit_table(
             FitReport(
                 id=name,
                 architectures=surrogate.architectures,
-                share=surrogate.architectures / len(data.digits),
+                share=surrogate.architectures / whole[task],
                 replicates=data.values.shape[1],
                 seconds=seconds,
                 bytes=sum(map(len, files.values())),

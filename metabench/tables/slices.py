@@ -9,14 +9,15 @@ import numpy as np
 
 from metabench.tables.result import METRICS, Status
 
-__all__ = ["UNCONVERGED_LIMIT", "Slice", "cut_slice"]
+__all__ = ["UNCONVERGED_LIMIT", "Slice", "cut_slice", "statuses"]
 
 UNCONVERGED_LIMIT = 0.05  # a training is called unconverged when more than this fraction of its samples missed
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _statuses(values: np.ndarray) -> list[Status]:
+def statuses(values: np.ndarray) -> list[Status]:
+    """What became of each training, from its metrics ``(n, len(METRICS))``."""
     loss, unconverged = (values[:, METRICS.index(name)] for name in ("train_loss", "unconverged"))
     worst = [np.isnan(loss), np.isposinf(loss), unconverged > UNCONVERGED_LIMIT]  # the first that holds
     kinds = np.array([Status.MISSING, Status.DIVERGED, Status.UNCONVERGED, Status.OK], dtype=object)
@@ -39,7 +40,7 @@ class Slice:
     __slots__ = ("buffer", "epoch", "read", "seed", "status", "stride", "values")
 
     def __init__(self, values: np.ndarray, epoch: int, seed: int | str) -> None:
-        self.values, self.epoch, self.seed, self.status = values, epoch, seed, _statuses(values)
+        self.values, self.epoch, self.seed, self.status = values, epoch, seed, statuses(values)
         row = struct.Struct(f"={len(METRICS)}f")  # one call where NumPy needs a view and a list
         self.read: Callable[..., tuple[float, ...]] = row.unpack_from
         self.buffer, self.stride = values.data.cast("B"), row.size

@@ -14,7 +14,7 @@ from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, TableError
 from metabench.registry import did_you_mean
 from metabench.seeding import numpy_generator
-from metabench.spaces import Space, load_space
+from metabench.spaces import Space, load_tabular_space
 from metabench.tables.pack import protocols_hash
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
 from metabench.tables.shards import Shard
@@ -206,7 +206,7 @@ def verify_table(
     if rows < 1:
         raise ArgumentError(f"rows={rows}: expected at least 1.")
     start = time.monotonic()
-    definition = load_space(space)
+    definition = load_tabular_space(space)
     given = {task.id: task for task in map(load_task, tasks or ())}
     table = open_table(find_table(definition.id))
     known = list(table.manifest["tasks"])

@@ -20,6 +20,7 @@ class MadeUpReport:
     seconds: float = 100.0
     folder: Path = Path("surrogates") / "cells2-v1"
     packed: bool = False
+    samples: int | None = None
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_build_says_what_was_done_and_what_is_next(
             "space": "cells2-v1",
             "tasks": None,
             "seeds": 2,
+            "samples": None,
             "workers": None,
             "scheduler": "tcp://host:1",
             "queue": None,

@@ -177,7 +177,7 @@ def test_an_incumbent_that_gets_worse_loses_its_place():
     benchmark = make_toy_benchmark(diverged=[(b, 0)])
     codes = benchmark.space_definition.canonical_codes
     results = benchmark._source.arrays[0]
-    val = benchmark._column["val_score"]
+    val = benchmark.metrics.index("val_score")
     results[a, 0, :, val] = [0.2, 0.3, 0.4]
     results[b, 0, 0, val] = 0.35
     script = [(int(codes[a]), 0, 1), (int(codes[b]), 0, 1), (int(codes[a]), 0, 3), (int(codes[b]), 0, 3)]
