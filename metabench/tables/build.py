@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metabench.content import identifiers
-from metabench.datasets import Task, load_task
+from metabench.datasets import Task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import Space, load_space
+from metabench.tables.agent_task import is_agent_task, load_table_task
 from metabench.tables.cluster import dask_client
 from metabench.tables.groups import training_groups
 from metabench.tables.pack import pack_rows
@@ -57,6 +60,10 @@ def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -
     for task in tasks:
         replicates = range(task.replicates if seeds is None else seeds)
         finished = {key for shard in read_shards(home, task.id) for row in shard.keys for key in row}
+        if is_agent_task(task):
+            left_over, count = _agent_units(space, task, replicates, finished)
+            units, missing, planned = units + left_over, missing + len(left_over), planned + count
+            continue
         for group in training_groups(space):
             wanted = {
                 architecture: [s for s in replicates if row_key(architecture, task, space.width, s) not in finished]
@@ -69,6 +76,23 @@ def _units(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path) -
             missing += sum(map(len, wanted.values()))
             planned += len(group) * len(replicates)
     return units, missing, planned
+
+
+def _agent_units(space: Space, task: Task, replicates: Sequence[int], finished: set[str]) -> tuple[list[Unit], int]:
+    """Agents are trained one by one, minutes each; and the number of all.
+
+    The policy's body varies slowest and then the seed, so that a build that is stopped early has whole sets: every
+    memory cell with the first body, every seed, and so on.
+    """
+    codes = space.canonical_codes
+    units, bodies = [], len(space.blocks)
+    for code in codes[np.argsort(codes % bodies, kind="stable")].reshape(bodies, -1):
+        for seed in replicates:
+            units += [Unit((space.architecture(int(one)),), task, space.width, (seed,)) for one in code]
+    wanted = [
+        unit for unit in units if row_key(unit.architectures[0], task, space.width, unit.seeds[0]) not in finished
+    ]
+    return wanted, len(units)
 
 
 def _run(units: Sequence[Unit], trainings: int, client: Any, home: Path, space: Space, progress: bool) -> None:
@@ -141,8 +165,10 @@ def build_table(
     if (seeds is not None and seeds < 1) or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
-    check_trainable(definition)
-    chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    if definition.kind == "agent" and not tasks:
+        raise ArgumentError(f"space {definition.id!r} is of agents; name the environment: --tasks grid-navigation-v0.")
+    chosen = [load_table_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    check_trainable(definition, chosen)
     home = table_home(definition.id, out)
     names = tuple(task.id for task in chosen)
     if dry_run:
@@ -175,7 +201,7 @@ def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | No
     definition = load_space(space)
     home = table_home(definition.id, out)
     ids = sorted(path.name for path in (home / "shards").glob("*") if path.is_dir())
-    chosen = [load_task(name) for name in (tasks or ids)]
+    chosen = [load_table_task(name) for name in (tasks or ids)]
     if not ids:
         raise TableError(f"{home}: no finished rows to pack; run 'metabench build --space {space}' first.")
     return pack_rows(definition, chosen, None, home)
