@@ -8,6 +8,9 @@ much of it is kept, as in a gated recurrent unit:
 
 The state enters the block where blocks take theirs, is injected, and stays bounded. The gate is the same for all
 blocks, so two cells differ in the block alone. ``gru`` is the usual gated recurrent unit, without the detour.
+
+Time is regular: every environment here steps by one, so a cell is told of no gap between its inputs, and a block that
+integrates (``gated.ode``, ``mlp.ode``) does so over its own unit interval at every step.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from metabench.blocks import BLOCKS
+from metabench.blocks.tally import EXPLICIT, SolveMeans, SolveTally
 
 __all__ = ["BlockMemory", "GRUMemory", "MemoryCell", "make_memory_cell", "memory_cell_names"]
 
@@ -42,6 +46,10 @@ class MemoryCell(nn.Module, ABC):
     def unroll(self, memory: Tensor, entries: Tensor) -> Tensor:
         """All states ``(steps, batch, width)`` after each of ``entries`` ``(steps, batch, inputs)``."""
 
+    @abstractmethod
+    def take_solves(self) -> SolveMeans:
+        """What a step cost on average, of those trained through since the last time."""
+
 
 class GRUMemory(MemoryCell):
     """``gru``: a whole trajectory is one call."""
@@ -62,6 +70,9 @@ class GRUMemory(MemoryCell):
         states, _ = torch.gru(entries, memory[None], weights, True, 1, 0.0, self.training, False, False)
         return states
 
+    def take_solves(self) -> SolveMeans:
+        return EXPLICIT
+
 
 class BlockMemory(MemoryCell):
     """Any registered block as the candidate of a gated memory; see the module's docstring.
@@ -81,6 +92,7 @@ class BlockMemory(MemoryCell):
         self.A = nn.Parameter(torch.randn(width, inputs, generator=generator) * inputs**-0.5)
         self.B = nn.Parameter(torch.randn(width, width, generator=generator) * width**-0.5)
         self.b = nn.Parameter(torch.full((width,), GATE_BIAS))
+        self._tally = SolveTally()
 
     def step(self, memory: Tensor, entry: Tensor) -> Tensor:
         return self._step(memory, linear(entry, self.V), linear(entry, self.A, self.b))
@@ -92,8 +104,12 @@ class BlockMemory(MemoryCell):
             states.append(memory)
         return torch.stack(states)
 
+    def take_solves(self) -> SolveMeans:
+        return self._tally.take()
+
     def _step(self, memory: Tensor, injected: Tensor, gate: Tensor) -> Tensor:
-        solved, _ = self.block((memory + injected)[None])  # one replicate
+        solved, record = self.block((memory + injected)[None])  # one replicate
+        self._tally.add(record)
         candidate = layer_norm(solved[0], (self.width,))
         return torch.lerp(memory, candidate, torch.sigmoid(gate + linear(memory, self.B)))
 

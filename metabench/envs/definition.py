@@ -13,7 +13,7 @@ from metabench.errors import ArgumentError, DefinitionError
 from metabench.registry import Registry, did_you_mean
 from metabench.spaces.definition import check_keys
 
-__all__ = ["FAMILIES", "EnvironmentTask", "Reference", "environment_identifiers", "load_environment"]
+__all__ = ["FAMILIES", "AgentTraining", "EnvironmentTask", "Reference", "environment_identifiers", "load_environment"]
 
 FAMILIES = Registry(
     "environment",
@@ -60,6 +60,25 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class AgentTraining:
+    """How the agents of a table are trained on an environment.
+
+    Attributes:
+        agent: registered name.
+        frames: environment steps of a training.
+        checkpoints: frames after which an agent is evaluated, ascending, the last one ``frames``.
+        replicates: seeds of each architecture.
+        settings: of the agent, where they differ from its preset for this environment.
+    """
+
+    agent: str
+    frames: int
+    checkpoints: tuple[int, ...]
+    replicates: int = 3
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EnvironmentTask:
     """One meta-reinforcement-learning problem.
 
@@ -71,6 +90,7 @@ class EnvironmentTask:
         reference: what reference policies score with these parameters; None where that was not computed.
         citation: how to cite the environment.
         history: what each version changed.
+        training: how the agents of a table are trained; None if there is no table.
     """
 
     id: str
@@ -80,6 +100,7 @@ class EnvironmentTask:
     reference: Reference | None
     citation: str = ""
     history: Mapping[str, str] = field(default_factory=dict)
+    training: AgentTraining | None = None
 
 
 _TYPES: dict[str, tuple[type, str]] = {
@@ -89,6 +110,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "environment": (str, "the name of an environment"),
     "parameters": (dict, "a table"),
     "reference": (list, "tables [[reference]]"),
+    "training": (dict, "a table"),
     "citation": (str, "a string"),
     "history": (dict, "a table from version to text"),
 }
@@ -98,6 +120,13 @@ _REFERENCE: dict[str, tuple[type, str]] = {
     "unit": (str, "the policy whose score is one"),
     "standard_errors": (dict, "a table from policy to standard error"),
     "command": (str, "the command that prints the returns"),
+}
+_TRAINING: dict[str, tuple[type, str]] = {
+    "agent": (str, "an agent's name"),
+    "frames": (int, "a positive whole number"),
+    "checkpoints": (list, "a list of frames"),
+    "replicates": (int, "a positive whole number"),
+    "settings": (dict, "a table of settings"),
 }
 
 
@@ -143,6 +172,7 @@ def load_environment(name: str, **parameters: Any) -> EnvironmentTask:
         reference=next(fitting, None),
         citation=data.get("citation", ""),
         history=data.get("history", {}),
+        training=_read_training(path, data["training"]) if "training" in data else None,
     )
 
 
@@ -170,3 +200,20 @@ def _read_reference(path: Path, raw: dict[str, Any]) -> Reference:
         raise DefinitionError(f"{path}:{key_line(path, 'unit')}: [[reference]] has no return of {missing[0]!r}.")
     errors = raw.get("standard_errors", {})
     return Reference(returns, raw["unit"], raw["command"], errors, raw.get("parameters", {}))
+
+
+def _read_training(path: Path, raw: dict[str, Any]) -> AgentTraining:
+    check_keys(path, raw, _TRAINING, ("agent", "frames", "checkpoints"))
+    points, last = raw["checkpoints"], raw["frames"]
+    whole = all(isinstance(point, int) and not isinstance(point, bool) and point > 0 for point in points)
+    if not points or not whole or points != sorted({*points}) or points[-1] != last:
+        line = key_line(path, "checkpoints")
+        raise DefinitionError(
+            f"{path}:{line}: key 'checkpoints' is {points}; expected ascending frames, the last one {last}."
+        )
+    if raw.get("replicates", 1) < 1:
+        raise DefinitionError(
+            f"{path}:{key_line(path, 'replicates')}: key 'replicates' is {raw['replicates']}; "
+            "expected a positive whole number."
+        )
+    return AgentTraining(**{**raw, "checkpoints": tuple(points)})

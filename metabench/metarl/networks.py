@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from metabench.blocks import BLOCKS
+from metabench.blocks.tally import SolveMeans, SolveTally
 
 __all__ = ["Body", "SplitMLP", "dense", "mlp"]
 
@@ -52,14 +53,20 @@ class Body(nn.Module):
             inputs = width
         self.hidden = nn.Sequential(*hidden)
         self.block = None if block == "skip" else BLOCKS.get(block)(self.width, [generator])
+        self._tally = SolveTally()
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(..., inputs)`` to ``(..., width)``."""
         h = self.hidden(x)
         if self.block is None:
             return h
-        out, _ = self.block(h.reshape(1, -1, self.width))
+        out, record = self.block(h.reshape(1, -1, self.width))
+        self._tally.add(record)
         return out.reshape(h.shape)
+
+    def take_solves(self) -> SolveMeans | None:
+        """What the block cost a sample, of the calls trained through since the last time; None without a block."""
+        return None if self.block is None else self._tally.take()
 
 
 class SplitMLP(nn.Module):

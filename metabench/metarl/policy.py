@@ -33,3 +33,9 @@ class ActorCritic(nn.Module):
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs for the action ``(..., outputs)`` and values ``(...)`` of what is seen ``(..., inputs)``."""
         return self.to_action(self.actor(seen)), self.to_value(self.critic(seen))[..., 0]
+
+    def take_solves(self) -> dict[str, float]:
+        """What the actor's block cost in training since the last time, by its names in the log; empty without one."""
+        self.critic.take_solves()  # begins anew, too
+        solves = self.actor.take_solves()
+        return {} if solves is None else solves.metrics("policy")

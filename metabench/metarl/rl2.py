@@ -108,7 +108,8 @@ class RL2(Agent):
         targets = Targets(rollout.log_prob, rollout.value, advantages)
         metrics = ppo_update(evaluate, targets, self.policy.parameters(), self.optimizer, settings, self._generator)
         self.moments.update(trajectories.obs)  # last: the update sees the inputs that were acted on
-        return metrics
+        metrics |= self.policy.cell.take_solves().metrics("memory")
+        return metrics | self.policy.actor_critic.take_solves()
 
     def state_dict(self) -> dict[str, Any]:
         return state_of_parts(self._parts(), self._generator)

@@ -117,7 +117,10 @@ class VariBAD(Agent):
             return Evaluation(actions.log_prob(outputs, scale, action[batch]), value, actions.entropy(outputs, scale))
 
         targets = Targets(rollout.log_prob.flatten(), rollout.value.flatten(), advantages.flatten())
-        return ppo_update(evaluate, targets, self.policy.parameters(), self.policy_optimizer, settings, self._generator)
+        found = ppo_update(
+            evaluate, targets, self.policy.parameters(), self.policy_optimizer, settings, self._generator
+        )
+        return found | self.policy.take_solves()
 
     def update_belief(self) -> dict[str, float]:
         """Gradient steps on the bound, on trials from the buffer."""
@@ -142,7 +145,8 @@ class VariBAD(Agent):
         if not parts:
             return {}
         names = ("losses/elbo", "losses/reward_reconstruction", "losses/state_reconstruction", "losses/kl")
-        return dict(zip(names, torch.stack(parts).mean(0).tolist(), strict=True))
+        found = dict(zip(names, torch.stack(parts).mean(0).tolist(), strict=True))
+        return found | self.encoder.cell.take_solves().metrics("memory")
 
     def update_moments(self, rollout: Rollout) -> None:
         """Takes what the policy saw in a rollout into account."""

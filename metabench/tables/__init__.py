@@ -52,10 +52,10 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         ContentError: if there is no such space or task.
         TableError: if there is no table or surrogate, or it is damaged, or it does not cover the task.
     """
-    from metabench.datasets.task import load_task
     from metabench.errors import ArgumentError, TableError
     from metabench.registry import did_you_mean
     from metabench.spaces import JointSpace, load_space
+    from metabench.tables.agent_task import load_table_task
     from metabench.tables.benchmark import Benchmark
     from metabench.tables.source import LiveSource, TableSource
     from metabench.tables.table import find_table, open_table
@@ -64,7 +64,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     first, _, second = name.partition(separator)
     if not first or not second:
         raise ArgumentError(f"{name!r} is not SPACE/TASK; expected for example 'cells2-v1/mnist1d-v1'.")
-    space, task = load_space(first), load_task(second)
+    space, task = load_space(first), load_table_task(second)
     if kind not in ("table", "surrogate", "live"):
         raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
     if isinstance(space, JointSpace):
@@ -72,7 +72,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     if kind == "live":
         from metabench.tables.units import check_trainable
 
-        check_trainable(space)
+        check_trainable(space, [task])
         return Benchmark(space, task, kind, LiveSource(space, task), {"kind": "live"})
     if kind == "surrogate":
         from metabench.tables.fitted import SurrogateSource, find_surrogate, surrogate_provenance

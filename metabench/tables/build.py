@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metabench.content import identifiers
-from metabench.datasets import Task, load_task
+from metabench.datasets import Task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
+from metabench.tables.agent_task import is_agent_task, load_table_task
 from metabench.tables.cluster import dask_client
 from metabench.tables.groups import GROUP_SIZE, training_groups
 from metabench.tables.pack import pack_rows
@@ -63,6 +66,10 @@ def _units(
     for task in tasks:
         replicates = range(task.replicates if seeds is None else seeds)
         finished = {key for shard in read_shards(home, task.id) for row in shard.keys for key in row}
+        if is_agent_task(task):
+            left_over, count = _agent_units(space, task, replicates, finished)
+            units, missing, planned = units + left_over, missing + len(left_over), planned + count
+            continue
         for group in training_groups(space, about):
             wanted = {
                 architecture: [s for s in replicates if row_key(architecture, task, space.width, s) not in finished]
@@ -75,6 +82,23 @@ def _units(
             missing += sum(map(len, wanted.values()))
             planned += len(group) * len(replicates)
     return units, missing, planned
+
+
+def _agent_units(space: Space, task: Task, replicates: Sequence[int], finished: set[str]) -> tuple[list[Unit], int]:
+    """Agents are trained one by one, minutes each; and the number of all.
+
+    The policy's body varies slowest and then the seed, so that a build that is stopped early has whole sets: every
+    memory cell with the first body, every seed, and so on.
+    """
+    codes = space.canonical_codes
+    units, bodies = [], len(space.blocks)
+    for code in codes[np.argsort(codes % bodies, kind="stable")].reshape(bodies, -1):
+        for seed in replicates:
+            units += [Unit((space.architecture(int(one)),), task, space.width, (seed,)) for one in code]
+    wanted = [
+        unit for unit in units if row_key(unit.architectures[0], task, space.width, unit.seeds[0]) not in finished
+    ]
+    return wanted, len(units)
 
 
 def run_units(
@@ -188,9 +212,11 @@ def build_table(
         )
     if samples is not None:
         raise ArgumentError(f"samples={samples}: space {definition.id!r} is trained whole; leave it out.")
-    check_trainable(definition)
     about = _group_size(group, device)
-    chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    if definition.kind == "agent" and not tasks:
+        raise ArgumentError(f"space {definition.id!r} is of agents; name the environment: --tasks grid-navigation-v0.")
+    chosen = [load_table_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    check_trainable(definition, chosen)
     home = table_home(definition.id, out)
     names = tuple(task.id for task in chosen)
     if dry_run:
@@ -223,7 +249,7 @@ def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | No
     definition = load_tabular_space(space)
     home = table_home(definition.id, out)
     ids = sorted(path.name for path in (home / "shards").glob("*") if path.is_dir())
-    chosen = [load_task(name) for name in (tasks or ids)]
+    chosen = [load_table_task(name) for name in (tasks or ids)]
     if not ids:
         raise TableError(f"{home}: no finished rows to pack; run 'metabench build --space {space}' first.")
     return pack_rows(definition, chosen, None, home)

@@ -106,8 +106,8 @@ def measure_costs(
 
     torch.set_num_threads(1)
     definition = load_tabular_space(space)
-    check_trainable(definition)
     chosen = [load_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    check_trainable(definition, chosen)
     if not busy and os.getloadavg()[0] > _QUIET:
         raise ArgumentError(
             f"this machine is busy (load {os.getloadavg()[0]:.1f}, expected at most {_QUIET}): latencies would be "

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from metabench.datasets.task import Task, load_task
+from metabench.datasets.task import Task
 from metabench.errors import TableError
 from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
 from metabench.surrogate import Measurements, Settings, fit_surrogate, surrogate_files
+from metabench.tables.agent_task import load_table_task
 from metabench.tables.fitted import METRICS, space_digits
 from metabench.tables.result import ARCHITECTURE_METRICS
 from metabench.tables.shards import table_home, write_atomically
@@ -79,7 +80,7 @@ def open_measurements(
     """
     definition = load_tabular_space(space)
     table = open_table(find_table(definition.id) if out is None else out / "table")
-    chosen = [load_task(name) for name in (tasks or table.manifest["tasks"])]
+    chosen = [load_table_task(name) for name in (tasks or table.manifest["tasks"])]
     for task in chosen:
         if task.id not in table.manifest["tasks"] or tuple(table.manifest["blocks"]) != definition.blocks:
             raise TableError(

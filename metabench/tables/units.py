@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +20,7 @@ from metabench.datasets import Task
 from metabench.errors import ArgumentError
 from metabench.spaces import Space
 from metabench.spaces.architecture import Architecture
+from metabench.tables.agent_task import is_agent_task
 from metabench.tables.shards import Shard
 
 __all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit", "where"]
@@ -52,17 +54,17 @@ def protocol_hash(architecture: Architecture, task: Task, width: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_trainable(space: Space) -> None:
-    """Refuses a space whose architectures are not classifiers.
+def check_trainable(space: Space, tasks: Sequence[Task]) -> None:
+    """Refuses classifiers on an environment and agents on a data set.
 
     Raises:
-        ArgumentError: saying how its architectures are trained instead.
+        ArgumentError: naming the task.
     """
-    if space.kind != "classifier":
-        raise ArgumentError(
-            f"space {space.id!r} is of agents, which this command does not train; try one of its architectures with "
-            "'metabench explore AGENT --env TASK --set memory_cell=... policy_body=...'."
-        )
+    for task in tasks:
+        if is_agent_task(task) != (space.kind == "agent"):
+            found = "an environment" if is_agent_task(task) else "a data set"
+            wanted = "agents, trained on environments" if space.kind == "agent" else "classifiers, trained on data sets"
+            raise ArgumentError(f"task {task.id!r} is {found}; space {space.id!r} is of {wanted}.")
 
 
 def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> str:
@@ -103,22 +105,34 @@ def run_unit(unit: Unit) -> Shard:
     from metabench.training import METRICS, Cost, measure_cost, train_group
 
     torch.set_num_threads(1)
-    task, splits = unit.task, load_splits(unit.task)
-    curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds, unit.device)
+    task = unit.task
     cost = np.full((len(unit.architectures), len(fields(Cost))), np.nan)
-    if unit.device == "cpu":
-        for row, architecture in zip(cost, unit.architectures, strict=True):
-            row[:] = astuple(measure_cost(architecture, splits.train_x.shape[1], splits.classes, unit.width))
+    if is_agent_task(task):
+        from metabench.tables.agent_units import measure_agent, train_agent
+
+        rows = [[train_agent(a, task, unit.width, seed) for seed in unit.seeds] for a in unit.architectures]
+        values = np.array([[curve for curve, _ in row] for row in rows])
+        seconds = np.array([[spent for _, spent in row] for row in rows])
+        costs = [measure_agent(a, task, unit.width) for a in unit.architectures]
+    else:
+        splits = load_splits(task)
+        curves = train_group(unit.architectures, task, splits, unit.width, unit.seeds, unit.device)
+        values = np.stack([curve.values for curve in curves])
+        seconds = np.stack([curve.seconds for curve in curves])
+        inputs, alone = splits.train_x.shape[1], unit.architectures if unit.device == "cpu" else ()
+        costs = [measure_cost(a, inputs, splits.classes, unit.width) for a in alone]
+    if costs:
+        cost[:] = [astuple(one) for one in costs]
     return Shard(
         task=task.id,
         keys=[[row_key(a, task, unit.width, seed) for seed in unit.seeds] for a in unit.architectures],
         architectures=[str(a) for a in unit.architectures],
         seeds=list(unit.seeds),
-        epochs=list(curves[0].epochs),
+        epochs=list(task.epochs),
         metrics=list(METRICS),
         costs=[field.name for field in fields(Cost)],
-        values=np.stack([curve.values for curve in curves]),
-        seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
+        values=values,
+        seconds=seconds.astype(np.float32),
         cost=cost,
         provenance={**where(unit.device), "date": datetime.now(UTC).date().isoformat()},
     )

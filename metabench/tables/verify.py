@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from metabench.datasets import Task, load_task
+from metabench.datasets import Task
 from metabench.errors import ArgumentError, TableError
 from metabench.registry import did_you_mean
 from metabench.seeding import numpy_generator
 from metabench.spaces import Space, load_tabular_space
+from metabench.tables.agent_task import load_table_task
 from metabench.tables.pack import protocols_hash
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
 from metabench.tables.shards import Shard
@@ -207,7 +208,7 @@ def verify_table(
         raise ArgumentError(f"rows={rows}: expected at least 1.")
     start = time.monotonic()
     definition = load_tabular_space(space)
-    given = {task.id: task for task in map(load_task, tasks or ())}
+    given = {task.id: task for task in map(load_table_task, tasks or ())}
     table = open_table(find_table(definition.id))
     known = list(table.manifest["tasks"])
     for name in given:
@@ -216,7 +217,7 @@ def verify_table(
                 f"task {name!r} is not in the table of {definition.id!r}.{did_you_mean(name, known)} "
                 f"Known: {', '.join(known)}."
             )
-    defined = [given.get(name) or load_task(name) for name in known]
+    defined = [given.get(name) or load_table_task(name) for name in known]
     _check_protocols(definition, defined, table)
     finished = [
         (i, int(row), int(replicate))

@@ -52,6 +52,8 @@ def test_build_says_what_was_done_and_what_is_next(
             "workers": None,
             "scheduler": "tcp://host:1",
             "queue": None,
+            "device": "cpu",
+            "group": None,
             "progress": False,
             "dry_run": False,
         }

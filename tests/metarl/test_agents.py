@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from metabench.blocks.memory import make_memory_cell, memory_cell_names
+from metabench.blocks.tally import EXPLICIT
 from metabench.envs import Transition, make_environment
 from metabench.metarl import AGENTS
 from metabench.metarl.buffer import TrajectoryBuffer
@@ -52,6 +53,27 @@ def test_every_cell_of_the_space_makes_an_agent(name: str, problem: Problem, sma
     (decision.log_prob + decision.value).sum().backward()
     gradients = [weight.grad for weight in agent.policy.parameters()]
     assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("agent", ["varibad", "rl2"])
+def test_solves_are_told_of_what_is_trained_and_not_of_what_is_acted(
+    agent: str, problem: Problem, small: Settings
+) -> None:
+    """``mlp.tied`` is unrolled six times, by definition; acting, which is not trained through, adds nothing."""
+    env = make_environment(GRID, small.copies)
+    tied = AGENTS.get(agent)(problem, small.changed({"memory_cell": "mlp.tied", "policy_body": "mlp.tied"}), 0)
+    metrics = tied.update(collect(env, tied, seed=0), 0)
+    for part in ("memory", "policy"):
+        assert metrics[f"charts/{part}_nfe_forward"] == 6
+        assert metrics[f"charts/{part}_nfe_backward"] == 6
+        assert metrics[f"charts/{part}_unconverged"] == metrics[f"charts/{part}_residual"] == 0.0
+    cell = tied.policy.cell if agent == "rl2" else tied.encoder.cell
+    collect(env, tied, seed=1)
+    assert cell.take_solves() == EXPLICIT  # nothing since
+    gru = AGENTS.get(agent)(problem, small, 0)
+    metrics = gru.update(collect(env, gru, seed=0), 0)
+    assert metrics["charts/memory_nfe_forward"] == 1.0
+    assert "charts/policy_nfe_forward" not in metrics  # no block
 
 
 def test_the_space_has_every_memory_cell() -> None:

@@ -96,6 +96,17 @@ def test_tensorboard_is_an_extra(small: Settings, tmp_path: Path) -> None:
     found = [(event.step, event.value) for event in events.Scalars("losses/entropy")]
     assert found == [(line["frames"], pytest.approx(line["losses/entropy"])) for line in lines]
 
+    def stop_after_the_second_checkpoint(report: Report) -> None:
+        if report.frames >= report.total * 2 // 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, tmp_path / "again", tensorboard=True, tell=stop_after_the_second_checkpoint)
+    train(plan, tmp_path / "again", resume=True, tensorboard=True)
+    resumed = EventAccumulator(str(tmp_path / "again" / "tensorboard"))
+    resumed.Reload()
+    assert [(event.step, event.value) for event in resumed.Scalars("losses/entropy")] == found
+
 
 def test_nan_stops_the_run_with_the_last_good_checkpoint(
     small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,7 +31,11 @@ class PSRL(ReferencePolicy):
     """Before each episode draws an MDP from the posterior, and follows its optimal policy for that episode.
 
     The posterior is exact: Dirichlet(1 + counts) for transitions, and for each mean reward a normal with prior N(1, 1)
-    and unit noise.
+    and unit noise. It earns less than what Duan et al. (2016, arXiv:1611.02779) print for PSRL: 133.9, 404.5 and 902.6
+    for 10, 25 and 50 episodes against 138.1, 408.8 and 904.4. The common implementation takes rewards for N(0, 1)
+    beforehand, not N(1, 1): with that prior, which is not the tasks' own, 4,000 problems give 137.7 (standard error
+    0.4) and 408.3 (1.0). What is known pays more than such a prior expects elsewhere, so it explores less, and for few
+    episodes posterior sampling explores too much.
 
     Reference:
         Strens (2000); Osband, Russo and Van Roy (2013), arXiv:1306.0940.
