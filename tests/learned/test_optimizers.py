@@ -24,7 +24,7 @@ from metabench.learned.optimizers import (
     save_weights,
 )
 from metabench.learned.optimizers.lstm import log_and_sign
-from metabench.learned.optimizers.mlp import factored_axes
+from metabench.learned.optimizers.mlp_features import factored_axes
 
 RULES = (LSTMRule(hidden=5), MLPRule(hidden=4), MLPRule(hidden=7, layers=1), SGD(), Momentum(), RMSprop(), Adam())
 SHAPES = {"matrix": (3, 4), "bias": (4,), "scalar": (), "stack": (2, 5, 3)}
