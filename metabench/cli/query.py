@@ -53,7 +53,9 @@ def run(options: Options) -> None:
         raise ArgumentError(f"--best {options.best}: expected at least 1.")
     from metabench.tables import open_benchmark
 
-    benchmark = open_benchmark(options.benchmark, kind=options.kind).under(options.protocol)
+    benchmark = open_benchmark(options.benchmark, kind=options.kind)
+    if options.protocol != "adam":
+        benchmark = benchmark.under(options.protocol)
     results = _results(benchmark, options, seed)
     if options.json:
         print_json(
