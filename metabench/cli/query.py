@@ -58,9 +58,7 @@ def run(options: Options) -> None:
         benchmark = benchmark.under(options.protocol)
     results = _results(benchmark, options, seed)
     if options.json:
-        print_json(
-            {"benchmark": benchmark.id, "kind": options.kind, "protocol": options.protocol, "results": results}
-        )
+        print_json({"benchmark": benchmark.id, "kind": options.kind, "protocol": options.protocol, "results": results})
     elif options.best is not None:
         _print_best(benchmark, results, options)
     elif len(results) == 1:

@@ -7,19 +7,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metabench.analysis.drawing import PALETTE, new_figure, save, style
 from metabench.files import replace_file
 from metabench.learned import load
 from metabench.learned.comparison import Comparison, best_setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_problems", "write_card"]
 
 Curves = dict[str, dict[str, np.ndarray]]
 _METRICS = ("train_loss", "val_score")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")  # Okabe and Ito (2008)
 
 
 def _best(curves: Curves) -> dict[str, dict[str, list[float]]]:
@@ -64,7 +67,8 @@ def write_card(
     replace_file(path, json.dumps(_plain(card), indent=1) + "\n")
     made = [path]
     for metric in _METRICS:
-        made += save(draw_problems(results, metric, steps), home / "figures", f"{metric}{end}")
+        made.append(home / f"{metric}{end}.png")
+        draw_problems(results, metric, steps).savefig(made[-1], metadata={"Software": None})
     return made
 
 
@@ -77,12 +81,16 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int], rival: str = "adam") -> Any:
+def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int], rival: str = "adam") -> Figure:
     """A row a problem: the learned optimizer beside ``rival`` at its best rate for that problem and step.
 
     Left of zero is better for a loss, right of it for a score.
     """
-    figure = new_figure(6.4, 1.2 + 0.24 * len(results))
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(results)), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for column, step in enumerate(steps):
         gaps = []
@@ -90,12 +98,13 @@ def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int],
             mine, theirs = (best_setting(curves[who][metric], metric)[column] for who in ("learned", rival))
             gaps.append(math.log(mine / theirs) if metric == "train_loss" else 100 * (mine - theirs))
         rows = np.arange(len(results)) + 0.22 * (column - (len(steps) - 1) / 2)
-        axes.plot(gaps, rows, "osD^v"[column % 5], color=PALETTE[column], markersize=4.5, label=f"{step} steps")
+        axes.plot(gaps, rows, "osD^v"[column % 5], color=_COLOURS[column % 5], markersize=4.5, label=f"{step} steps")
     axes.axvline(0.0, color="#555555", linewidth=1.0)
     axes.set_yticks(np.arange(len(results)), list(results), fontsize=8)
     axes.invert_yaxis()
-    style(axes)
-    axes.tick_params(axis="y", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
     better = "left" if metric == "train_loss" else "right"
     what = "ln(training loss / that of" if metric == "train_loss" else "validation accuracy, points above"
     end = ")" if metric == "train_loss" else ""

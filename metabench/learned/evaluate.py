@@ -154,7 +154,11 @@ def evaluate(
         for name, rule in RIVALS.items()
     }
     found |= measure_units(
-        theirs, _measure, out=out / "rivals.jsonl", key=key | {"rates": len(RATES), "give_up": _GIVE_UP}, workers=workers
+        theirs,
+        _measure,
+        out=out / "rivals.jsonl",
+        key=key | {"rates": len(RATES), "give_up": _GIVE_UP},
+        workers=workers,
     )
     return {
         problem.name: {

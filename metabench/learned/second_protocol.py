@@ -33,8 +33,8 @@ Group = tuple[Architecture, ...]
 def sample_groups(space: Space, count: int, seed: int = 0) -> list[Group]:
     """Groups of the table's own that have ``count`` architectures of full depth together, or a few more.
 
-    The architectures of a group share their blocks' calls, so they are trained together at a fraction of the cost. Groups
-    are drawn one by one, at random among those whose blocks were drawn least often at their stages: every block stands
+    The architectures of a group share their blocks' calls: together they cost a fraction of what they cost apart.
+    Groups are drawn one by one, at random among those whose blocks were drawn least often at their stages: every block stands
     about equally often at every stage.
 
     Args:

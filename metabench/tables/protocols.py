@@ -24,7 +24,7 @@ from metabench.tables.source import Source
 __all__ = ["PROTOCOLS", "ProtocolRows", "ProtocolSource", "open_protocol", "write_protocol"]
 
 PROTOCOLS = ("adam", "learned")
-"""The table's own protocol, and what else there can be; the rows of ``learned`` are in ``surrogates/<space>/learned``."""
+"""The table's own, and what else there can be; rows of ``learned`` are in ``surrogates/<space>/learned``."""
 
 _SCHEMA = 1
 _ARRAYS = ("codes", "results", "seconds")
@@ -88,7 +88,7 @@ def write_protocol(
 
 
 class ProtocolSource(Source):
-    """A sample of a table's architectures under another protocol; costs, which no optimizer changes, are the table's."""
+    """A sample of a table's architectures under another protocol; costs, the same for all, are the table's."""
 
     fixed = True
     remedy = "only a sample was trained: 'query_batch' gives NaN for the others, and protocol='adam' has them"

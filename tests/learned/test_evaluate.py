@@ -121,7 +121,7 @@ def test_the_command_prints_a_table_and_writes_a_card(optimizer, tmp_path, capsy
     document = json.loads((card / "card.json").read_text())
     assert {row["rival"] for row in document["comparisons"]} == set(RIVALS)
     assert set(document["problems"][TINY[0].name]["train_loss"]) == {"learned", *RIVALS}
-    assert (card / "figures" / "val_score.png").stat().st_size > 1000
+    assert (card / "val_score.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

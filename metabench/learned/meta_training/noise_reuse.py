@@ -1,4 +1,4 @@
-"""Noise-reuse evolution strategies: unbiased over whole runs as PES is, with the least variance of its kind."""
+"""Noise-reuse evolution strategies: unbiased over whole runs as PES is, each update of no more variance."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ __all__ = ["NoiseReuseES"]
 class NoiseReuseES(Estimator):
     """epsilon (L(w + epsilon) - L(w - epsilon)) / (2 sigma^2), each run with one epsilon from its beginning to its end.
 
-    Where PES draws anew for every truncation and adds up what a run has seen, this draws once a run; the sum over a
-    run has the same mean and a variance that does not grow with the number of truncations.
+    Where PES draws anew for every truncation and multiplies by the sum of all draws, this draws once a run. An
+    estimate has the same mean; its variance is never larger, and the part of it that comes from chaotic or noisy losses
+    does not grow with the age of the run.
 
     Attributes:
         sigma: standard deviation of the perturbation of a run.

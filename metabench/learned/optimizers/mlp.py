@@ -33,7 +33,7 @@ def step_features(step: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MLPRule(UpdateRule):
-    """theta - a d exp(b m), with d and m the outputs of a ReLU perceptron for that entry; a and b are 1e-3 in the papers.
+    """theta - a d exp(b m), d and m the outputs of a ReLU perceptron for that entry; a and b are 1e-3 in the papers.
 
     Features of an entry, each divided by its root mean square over the tensor: gradient; parameter; three momenta;
     second moment v; the momenta over sqrt(v); 1/sqrt(v); gradient, and momenta, over the factored estimate of the
@@ -72,7 +72,7 @@ arXiv:2203.11860"
             )
         if self.start not in ("random", "adam") or (self.start == "adam" and self.hidden < 4):
             raise ArgumentError(
-                f"start={self.start!r}, hidden={self.hidden}: expected 'random', or 'adam' with at least 4 hidden units."
+                f"start={self.start!r}, hidden={self.hidden}: expected 'random', or 'adam' with 4 or more hidden units."
             )
 
     def weights(self, generator: torch.Generator) -> Weights:

@@ -5,7 +5,7 @@ The entries of all tensors stand side by side in one long axis, so that what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
