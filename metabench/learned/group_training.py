@@ -21,16 +21,16 @@ from metabench.training.train import _accuracy, _EpochMeans
 __all__ = ["train_by"]
 
 
-def _parameter_groups(network: NetworkGroup) -> list[tuple[Tensor, list[Tensor]]]:
+def _parameter_groups(network: NetworkGroup) -> list[tuple[Tensor, Sequence[Tensor]]]:
     """Parameters with the replicates that their leading axis stands for: all of them, or a part's."""
     parts = [part for parts in network.stages for part in parts]
     own = {id(p) for part in parts for p in part.block.parameters()}
     whole = [p for p in network.parameters() if id(p) not in own]
-    groups = [(torch.arange(network.replicates), whole)]
+    groups: list[tuple[Tensor, Sequence[Tensor]]] = [(torch.arange(network.replicates), whole)]
     return groups + [(part.rows, found) for part in parts if (found := list(part.block.parameters()))]
 
 
-def _lose(groups: Sequence[tuple[Tensor, list[Tensor]]], lost: Tensor) -> None:
+def _lose(groups: Sequence[tuple[Tensor, Sequence[Tensor]]], lost: Tensor) -> None:
     """Marks replicates with a gradient that is not finite, and sets all gradients of those marked to zero."""
     for rows, parameters in groups:
         for p in parameters:

@@ -34,8 +34,8 @@ def sample_groups(space: Space, count: int, seed: int = 0) -> list[Group]:
     """Groups of the table's own that have ``count`` architectures of full depth together, or a few more.
 
     The architectures of a group share their blocks' calls: together they cost a fraction of what they cost apart.
-    Groups are drawn one by one, at random among those whose blocks were drawn least often at their stages: every block stands
-    about equally often at every stage.
+    Groups are drawn one by one, at random among those whose blocks were drawn least often at their stages: every block
+    stands about equally often at every stage.
 
     Args:
         space: the space.
@@ -147,7 +147,7 @@ def agreement(first: np.ndarray, second: np.ndarray, architectures: Sequence[Arc
         raise ArgumentError(f"{len(first)} architectures are measured by both protocols; expected at least two.")
     gain = (stats.rankdata(second) - stats.rankdata(first)) / len(first)
     lifts: dict[str, list[float]] = {}
-    for change, i in zip(gain, np.flatnonzero(both), strict=True):
+    for change, i in zip(gain, np.flatnonzero(both).tolist(), strict=True):
         for lift in {block.partition(".")[2] for block in architectures[i].blocks}:
             lifts.setdefault(lift, []).append(float(change))
     return Agreement(
