@@ -19,7 +19,7 @@ __all__ = ["Options", "find_citation", "run"]
 
 @dataclass(frozen=True)
 class Options:
-    """Print what to cite for spaces, tasks, blocks, searchers and agents; a SPACE/TASK stands for both."""
+    """Print what to cite for spaces, tasks, blocks, searchers, agents and optimizers; a SPACE/TASK stands for both."""
 
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], optional("NAME...")] = ()
     """Names, as metabench list shows them."""
@@ -79,10 +79,16 @@ def _entries(name: str) -> list[dict[str, str]]:
     for kind, registry in (("block", BLOCKS), ("searcher", SEARCHERS), ("agent", AGENTS)):
         if name in registry:
             return [_entry(kind, name, find_citation(registry.get(name)))]
-    known = (*spaces, *tasks, *BLOCKS.names(), *SEARCHERS.names(), *AGENTS.names())
+    from metabench.learned.optimizers import RULES, load_weights, shipped
+
+    if name in shipped():
+        return [_entry("optimizer", name, load_weights(name)[0].citation)]
+    if name in RULES:
+        return [_entry("optimizer", name, RULES.get(name).citation)]
+    known = (*spaces, *tasks, *BLOCKS.names(), *SEARCHERS.names(), *AGENTS.names(), *shipped(), *RULES.names())
     raise UnknownNameError(
-        f"unknown name {name!r}.{did_you_mean(name, known)} Expected a space, task, block, searcher or agent; "
-        "see 'metabench list'."
+        f"unknown name {name!r}.{did_you_mean(name, known)} Expected a space, task, block, searcher, agent or "
+        "optimizer; see 'metabench list'."
     )
 
 

@@ -19,9 +19,9 @@ __all__ = ["KINDS", "Options", "run"]
 
 @dataclass(frozen=True)
 class Options:
-    """Show the spaces, tasks, blocks, searchers and agents there are."""
+    """Show the spaces, tasks, blocks, searchers, agents and optimizers there are."""
 
-    kind: Annotated[tyro.conf.Positional[str], optional("[spaces|tasks|blocks|searchers|agents]")] = "all"
+    kind: Annotated[tyro.conf.Positional[str], optional("[spaces|tasks|blocks|searchers|agents|optimizers]")] = "all"
     """One kind, with a line about each entry; an overview if left out."""
     json: bool = False
     """Print one JSON document."""
@@ -41,7 +41,7 @@ def run(options: Options) -> None:
     for number, (kind, entries) in enumerate(found.items()):
         if number:
             print()
-        if kind in ("blocks", "searchers", "agents") and not detail:
+        if kind in ("blocks", "searchers", "agents", "optimizers") and not detail:
             print(f"{kind}\n\n{_paragraph([entry['name'] for entry in entries])}")
         else:
             _print_entries(kind, entries)
@@ -161,6 +161,47 @@ def _agents(detail: bool) -> list[dict[str, Any]]:
     return _registered(AGENTS, detail)
 
 
+_HAND_MADE = ("sgd", "momentum", "rmsprop", "adam")
+"""What learned optimizers are compared with."""
+
+
+def _optimizers(detail: bool) -> list[dict[str, Any]]:
+    """Shipped learned optimizers, then hand-made ones. Names alone are read without torch."""
+    from metabench import content
+
+    places = sorted((content.folder("surrogates") / "optimizers").glob("*/manifest.json"))
+    if not detail:
+        return [{"name": name} for name in (*(path.parent.name for path in places), *_HAND_MADE)]
+    from metabench.learned.optimizers import RULES, load_weights
+
+    entries = []
+    for path in places:
+        rule, weights, manifest = load_weights(path.parent)
+        steps, count = manifest["provenance"].get("iterations"), sum(value.numel() for value in weights.values())
+        found = f"{count:,} weights" if steps is None else f"{count:,} weights from {steps:,} meta-steps"
+        entries.append(
+            {
+                "name": path.parent.name,
+                "kind": f"learned ({rule.kind})",
+                "description": f"{_first_line(type(rule), rule.kind)} {found}.",
+                "weights": f"surrogates/optimizers/{path.parent.name}",
+                "citation": rule.citation,
+            }
+        )
+    for name in _HAND_MADE:
+        rule_type = RULES.get(name)
+        entries.append(
+            {
+                "name": name,
+                "kind": "hand-made",
+                "description": f"{_first_line(rule_type, name)} One learning rate to tune.",
+                "weights": "-",
+                "citation": rule_type.citation,
+            }
+        )
+    return entries
+
+
 def _registered(registry: Any, detail: bool) -> list[dict[str, Any]]:
     """Names alone are read without importing the components (and so without torch)."""
     if not detail:
@@ -190,6 +231,7 @@ KINDS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "blocks": _blocks,
     "searchers": _searchers,
     "agents": _agents,
+    "optimizers": _optimizers,
 }
 """Kind -> a function of "in detail?" that gives its entries."""
 

@@ -40,6 +40,8 @@ class Options:
     """The replicate: a number, their mean, or all of them, one row each."""
     kind: Literal["table", "surrogate", "live"] = "table"
     """Where results come from: measured table, fitted surrogate, or trained now."""
+    protocol: Annotated[str, tyro.conf.arg(metavar="adam|learned")] = "adam"
+    """How they were trained: by Adam at tuned rates, or, a sample of them, by the shipped learned optimizer."""
     json: bool = False
     """Print one JSON document."""
 
@@ -54,9 +56,11 @@ def run(options: Options) -> None:
     from metabench.tables import open_benchmark
 
     benchmark = open_benchmark(options.benchmark, kind=options.kind)
+    if options.protocol != "adam":
+        benchmark = benchmark.under(options.protocol)
     results = _results(benchmark, options, seed)
     if options.json:
-        print_json({"benchmark": benchmark.id, "kind": options.kind, "results": results})
+        print_json({"benchmark": benchmark.id, "kind": options.kind, "protocol": options.protocol, "results": results})
     elif options.best is not None:
         _print_best(benchmark, results, options)
     elif len(results) == 1:
@@ -100,6 +104,8 @@ def _name(benchmark: Benchmark | JointBenchmark, result: Result) -> str:
 
 
 def _source(options: Options) -> str:
+    if options.protocol != "adam":
+        return f" (protocol {options.protocol})"
     return "" if options.kind == "table" else f" ({options.kind})"
 
 

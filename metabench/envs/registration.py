@@ -15,6 +15,8 @@ GYMNASIUM_IDS: dict[str, str] = {
 }
 """Our id -> gymnasium's."""
 
+_CONTROL = "metabench/SGDControl-v0"  # learning rate and momentum of SGD: dynamic algorithm configuration
+
 
 def register() -> None:
     """Adds the environments to gymnasium's registry; nothing is built, and torch is not imported."""
@@ -28,3 +30,9 @@ def register() -> None:
                 vector_entry_point="metabench.envs.make:make_environment",
                 kwargs={"name": task},
             )
+    if _CONTROL not in gymnasium.registry:
+        gymnasium.register(
+            _CONTROL,
+            entry_point="metabench.learned.dac:SGDControl",
+            vector_entry_point="metabench.learned.dac:SGDControlVector",
+        )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,13 @@ Curves = dict[str, dict[str, np.ndarray]]
 
 
 def train_with(
-    rule: UpdateRule, settings: Sequence[Weights], problem: Problem, seeds: Sequence[int], steps: Sequence[int]
+    rule: UpdateRule,
+    settings: Sequence[Weights],
+    problem: Problem,
+    seeds: Sequence[int],
+    steps: Sequence[int],
+    *,
+    give_up: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Trains every seed by every setting of a rule, all in one batch.
 
@@ -46,10 +51,11 @@ def train_with(
         problem: what is trained; a seed decides the instance and the order of its data.
         seeds: of the instances.
         steps: inner steps after which to measure, ascending.
+        give_up: after so many steps, leave settings whose mean loss is not below that of the initial parameters.
 
     Returns:
         ``train_loss`` (without the noise of a batch) and ``val_score`` (NaN if the problem has none), each
-        ``(settings, seeds, steps)``. A run that is no longer finite stays so.
+        ``(settings, seeds, steps)``. A run that is no longer finite stays so; one that was left has NaN.
     """
     if not settings or not seeds or list(steps) != sorted({*steps}) or not steps or steps[0] < 1:
         raise ArgumentError(f"seeds={list(seeds)}, steps={list(steps)}: expected some, steps ascending from 1 on.")
@@ -58,9 +64,19 @@ def train_with(
         name: torch.stack([one[name] for one in settings]).repeat_interleave(len(seeds), dim=0) for name in settings[0]
     }
     parameters = problem.sample(several)
-    state = vmap(rule.init)(parameters)
+    state, alive = vmap(rule.init)(parameters), np.arange(len(several))
+    first = problem.full_loss(parameters, several)
     found = {metric: np.full((len(steps), len(several)), np.nan) for metric in _METRICS}
     for step in range(steps[-1]):
+        if step == give_up:
+            now = problem.full_loss(parameters, several).reshape(len(settings), -1).mean(1)
+            falls = now < first.reshape(len(settings), -1).mean(1)  # false for NaN
+            kept = falls.repeat_interleave(len(seeds)).nonzero().flatten()
+            if not len(kept):
+                break
+            alive, several = kept.numpy(), [several[i] for i in kept.tolist()]
+            weights, parameters = ({k: v[kept] for k, v in tensors.items()} for tensors in (weights, parameters))
+            state = {name: {k: v[kept] for k, v in memory.items()} for name, memory in state.items()}
         leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
         loss = problem.loss(leaves, problem.batch(several, step))
         slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))
@@ -69,32 +85,33 @@ def train_with(
             parameters, state = vmap(rule.step)(weights, parameters, grads, state)
             if step + 1 in steps:
                 place = list(steps).index(step + 1)
-                found["train_loss"][place] = problem.full_loss(parameters, several).numpy()
+                found["train_loss"][place, alive] = problem.full_loss(parameters, several).numpy()
                 score = problem.score(parameters)
                 if score is not None:
-                    found["val_score"][place] = score.numpy()
+                    found["val_score"][place, alive] = score.numpy()
     shape = (len(steps), len(settings), len(seeds))
     return {metric: values.reshape(shape).transpose(1, 2, 0) for metric, values in found.items()}
+
+
+_GIVE_UP = 50  # steps after which a rate that has made nothing better is left
 
 
 @dataclass(frozen=True)
 class _Work:
     problem: Problem
     rule: UpdateRule
-    weights: Weights
+    settings: tuple[Weights, ...]
     seeds: int
     steps: tuple[int, ...]
+    give_up: int | None = None
 
 
-def _measure(work: _Work) -> dict[str, dict[str, Any]]:
-    """One problem, all optimizers."""
+def _measure(work: _Work) -> dict[str, Any]:
+    """One problem, one optimizer, all its settings."""
     torch.set_num_threads(1)
     numbers = [derive("evaluation", i) for i in range(work.seeds)]
-    curves = {"learned": train_with(work.rule, [work.weights], work.problem, numbers, work.steps)}
-    for name, rival in RIVALS.items():
-        rates = [{"rate": torch.tensor(rate)} for rate in RATES]
-        curves[name] = train_with(rival, rates, work.problem, numbers, work.steps)
-    return {n: {m: values.tolist() for m, values in metrics.items()} for n, metrics in curves.items()}
+    curves = train_with(work.rule, work.settings, work.problem, numbers, work.steps, give_up=work.give_up)
+    return {metric: values.tolist() for metric, values in curves.items()}
 
 
 def evaluate(
@@ -110,7 +127,8 @@ def evaluate(
 
     Args:
         name: a learned optimizer, or the folder of one.
-        out: file with one JSON line a finished problem; a second call goes on from there.
+        out: folder with one JSON line a finished problem, hand-made optimizers in a file of their own that all learned
+            ones share; a second call goes on from there.
         problems: the held-out ones if left out.
         seeds: instances of each problem.
         steps: inner steps after which to measure.
@@ -123,12 +141,31 @@ def evaluate(
         raise ArgumentError(f"seeds={seeds}: expected at least 1.")
     factory = load(name)
     chosen = held_out_problems() if problems is None else tuple(problems)
-    key = {"sha256": factory.manifest["sha256"], "seeds": seeds, "steps": list(steps), "rates": len(RATES)}
-    units = {problem.name: _Work(problem, factory.rule, factory.weights, seeds, steps) for problem in chosen}
-    found = measure_units(units, _measure, out=out, key=key, workers=workers)
+    key: dict[str, Any] = {"seeds": seeds, "steps": list(steps)}
+    digest = factory.manifest["sha256"]
+    mine = {f"{p.name}|learned": _Work(p, factory.rule, (factory.weights,), seeds, steps) for p in chosen}
+    found = measure_units(
+        mine, _measure, out=out / f"{digest[:12]}.jsonl", key=key | {"sha256": digest}, workers=workers
+    )
+    rates = tuple({"rate": torch.tensor(rate)} for rate in RATES)
+    theirs = {
+        f"{p.name}|{name}": _Work(p, rule, rates, seeds, steps, give_up=_GIVE_UP)
+        for p in chosen
+        for name, rule in RIVALS.items()
+    }
+    found |= measure_units(
+        theirs,
+        _measure,
+        out=out / "rivals.jsonl",
+        key=key | {"rates": len(RATES), "give_up": _GIVE_UP},
+        workers=workers,
+    )
     return {
-        problem: {n: {m: np.array(v, dtype=float) for m, v in metrics.items()} for n, metrics in curves.items()}
-        for problem, curves in found.items()
+        problem.name: {
+            name: {m: np.array(v, dtype=float) for m, v in found[f"{problem.name}|{name}"].items()}
+            for name in ("learned", *RIVALS)
+        }
+        for problem in chosen
     }
 
 
@@ -161,7 +198,7 @@ class Options:
     optimizer: tyro.conf.Positional[str]
     """A shipped name, or the folder that meta-train wrote."""
     out: Path
-    """File of finished problems, one JSON line each; a second run goes on from there."""
+    """Folder of finished problems, one JSON line each; a second run goes on from there."""
     shifted: bool = False
     """On other widths and perceptrons instead, where it may fail."""
     seeds: int = 3
@@ -171,7 +208,7 @@ class Options:
     workers: int = 1
     """Single-threaded processes."""
     card: Path | None = None
-    """Also write the comparisons as JSON."""
+    """Folder to write the comparisons to as well: card.json, figures and every problem's numbers."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -188,7 +225,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     comparisons = compare_all(results, options.steps)
     sys.stdout.write(table(comparisons) + "\n")
     if options.card is not None:
-        options.card.write_text(json.dumps([asdict(c) for c in comparisons], indent=2) + "\n", encoding="utf-8")
+        from metabench.learned.card import write_card
+
+        arguments = [options.optimizer, *["--shifted"][: options.shifted], "--seeds", str(options.seeds)]
+        command = f"python -m metabench.learned.evaluate {' '.join(arguments)} --out DIR --card DIR"
+        write_card(options.card, options.optimizer, results, comparisons, options.steps, command, options.shifted)
 
 
 if __name__ == "__main__":

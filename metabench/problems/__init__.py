@@ -2,7 +2,12 @@
 
 from metabench.problems.binding import bind
 from metabench.problems.classification import ArchitectureProblem, Classification, PerceptronProblem
-from metabench.problems.collections import held_out_problems, shifted_problems, training_problems
+from metabench.problems.collections import (
+    held_out_problems,
+    shifted_problems,
+    training_problems,
+    validation_problems,
+)
 from metabench.problems.polynomial import Parabola
 from metabench.problems.problem import Parameters, Problem, draw_rows
 from metabench.problems.quadratic import Quadratic
@@ -20,4 +25,5 @@ __all__ = [
     "held_out_problems",
     "shifted_problems",
     "training_problems",
+    "validation_problems",
 ]

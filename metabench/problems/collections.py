@@ -1,4 +1,4 @@
-"""Which problems optimizers are meta-trained on, and which they are judged on. The two share no block and no task."""
+"""Which problems optimizers are meta-trained on, chosen by, and judged on: the last share no block and no task."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ __all__ = [
     "HELD_OUT_TASKS",
     "TRAINING_BLOCKS",
     "TRAINING_TASKS",
+    "VALIDATION_BLOCKS",
     "held_out_problems",
     "shifted_problems",
     "training_problems",
+    "validation_problems",
 ]
 
-TRAINING_BLOCKS = ("mlp.residual", "mlp.tied", "mlp.deq", "gated.residual", "gated.ode", "qp.box")
+TRAINING_BLOCKS = ("mlp.residual", "mlp.tied", "mlp.deq", "gated.residual", "qp.box")
+VALIDATION_BLOCKS = ("gated.ode",)
 HELD_OUT_BLOCKS = ("mlp.ode", "gated.tied", "gated.deq", "mlp.deq-monotone", "mlp.ode-antisymmetric", "qp.simplex")
 TRAINING_TASKS = ("mnist1d-v1", "annuli-v1", "pendulum-v1")
 HELD_OUT_TASKS = ("letter-v1", "spirals-v1")
 
-_PAIRS = (("mlp.deq", "mlp.residual"), ("gated.ode", "mlp.tied"), ("qp.box", "gated.residual"))
+_PAIRS = (("mlp.deq", "mlp.residual"),)
+_VALIDATION_PAIRS = (("gated.ode", "mlp.tied"), ("qp.box", "gated.residual"))
 _HELD_OUT_PAIRS = (
     ("gated.deq", "mlp.ode"),
     ("qp.simplex", "gated.tied"),
@@ -43,6 +47,14 @@ def training_problems() -> tuple[Problem, ...]:
         ArchitectureProblem(task=task, architecture=",".join(stack)) for stack, task in product(stacks, TRAINING_TASKS)
     ]
     return (Quadratic(10), *perceptrons, *architectures)
+
+
+def validation_problems() -> tuple[Problem, ...]:
+    """What recipes are chosen by: another block, other pairs of blocks, on training tasks."""
+    stacks = [*((block,) for block in VALIDATION_BLOCKS), *_VALIDATION_PAIRS]
+    return tuple(
+        ArchitectureProblem(task=task, architecture=",".join(stack)) for stack, task in product(stacks, TRAINING_TASKS)
+    )
 
 
 def held_out_problems() -> tuple[Problem, ...]:

@@ -50,6 +50,7 @@ class Benchmark:
         self.provenance = provenance
         self._source = source
         self._size, self._fixed = space.size, source.fixed
+        self._others: dict[str, Benchmark] = {}
         self._slices: dict[tuple[int | None, int | str], Slice] = {}
 
     def __repr__(self) -> str:
@@ -101,16 +102,48 @@ class Benchmark:
     def _missing(self, code: int, seed: int | str) -> MissingResultError:
         return MissingResultError(
             f"{self.id}: architecture {self.space_definition.architecture(code)} (code {code}), seed {seed}, is not in "
-            f"the table yet; finish it with 'metabench build --space {self.space_definition.id}', or ask kind='live'."
+            f"the table yet; {self._source.remedy.format(space=self.space_definition.id)}."
         )
 
-    def query(self, architecture: Any, *, epoch: int | None = None, seed: int | Literal["mean", "all"] = "mean") -> Any:
+    def under(self, protocol: str) -> Benchmark:
+        """The same benchmark under another training protocol.
+
+        Args:
+            protocol: ``"adam"`` is the table's own; ``"learned"`` has a sample of the architectures, trained by the
+                shipped learned optimizer from the same initial weights and on the same batches.
+
+        Raises:
+            QueryError: if there is no such protocol, or it has no rows of this space and task.
+            TableError: if its rows are damaged.
+        """
+        if protocol == "adam":
+            return self
+        if protocol not in self._others:
+            from metabench.tables.protocols import open_protocol
+
+            if self.kind != "table":
+                raise QueryError(f"protocol {protocol!r} is measured, not {self.kind}; ask kind='table'.")
+            costs = self._source.arrays[2]
+            source, provenance = open_protocol(protocol, self.space_definition, self.task, costs)
+            other = Benchmark(self.space_definition, self.task, self.kind, source, provenance)
+            self._others[protocol] = other
+        return self._others[protocol]
+
+    def query(
+        self,
+        architecture: Any,
+        *,
+        epoch: int | None = None,
+        seed: int | Literal["mean", "all"] = "mean",
+        protocol: str = "adam",
+    ) -> Any:
         """What one architecture achieved.
 
         Args:
             architecture: a code, block names, an ``Architecture``, a ``Configuration`` or a mapping.
             epoch: a recorded epoch; None is the last.
             seed: a replicate, ``"mean"`` over all of them, or ``"all"``.
+            protocol: how it was trained, ``"adam"`` or ``"learned"``; see :meth:`under`.
 
         Returns:
             A :class:`Result`, or a list of them, one a replicate, for ``seed="all"``.
@@ -120,6 +153,8 @@ class Benchmark:
             QueryError: if the epoch or seed is not recorded; the message offers the nearest.
             MissingResultError: if the cell has not been measured, or, for the mean, one replicate of it.
         """
+        if protocol != "adam":
+            return self.under(protocol).query(architecture, epoch=epoch, seed=seed)
         if type(architecture) is int and 0 <= architecture < self._size:
             code = architecture
         else:
@@ -151,6 +186,7 @@ class Benchmark:
         epoch: int | None = None,
         seed: int | np.ndarray | Literal["mean"] = "mean",
         metrics: Sequence[str] = ("test_score",),
+        protocol: str = "adam",
     ) -> np.ndarray:
         """What many architectures achieved, NaN where a cell is missing.
 
@@ -159,6 +195,7 @@ class Benchmark:
             epoch: a recorded epoch; None is the last.
             seed: ``"mean"``, one replicate, or one a code, ``(n,)``.
             metrics: names out of :attr:`metrics`.
+            protocol: how they were trained, ``"adam"`` or ``"learned"``; see :meth:`under`.
 
         Returns:
             float32 ``(n, len(metrics))``.
@@ -167,6 +204,8 @@ class Benchmark:
             QueryError: if an epoch, seed or metric is not recorded.
             ArchitectureError: if a code is not in the space.
         """
+        if protocol != "adam":
+            return self.under(protocol).query_batch(codes, epoch=epoch, seed=seed, metrics=metrics)
         codes = self._codes(codes)
         columns = metric_columns(metrics)
         self._epoch(epoch)

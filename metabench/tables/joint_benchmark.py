@@ -58,6 +58,16 @@ class JointBenchmark:
     def __repr__(self) -> str:
         return f"JointBenchmark({self.id!r}, kind={self.kind!r}, epochs={self.epochs}, seeds={self.seeds})"
 
+    def under(self, protocol: str) -> JointBenchmark:
+        """The same benchmark: there is no protocol beside ``"adam"``, of which learning rate and decay are searched.
+
+        Raises:
+            QueryError: for another protocol.
+        """
+        if protocol != "adam":
+            raise QueryError(f"{self.id} has one protocol, 'adam'; got {protocol!r}.")
+        return self
+
     @cached_property
     def space(self) -> ConfigurationSpace:
         """The space as a ConfigSpace, with its conditions."""

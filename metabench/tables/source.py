@@ -23,12 +23,14 @@ class Source(ABC):
             ``(architecture, cost)``, float32, NaN where a cell is missing.
         means: the same with one seed, where ``"mean"`` is not the mean over the replicates; else None.
         fixed: whether the arrays never change, so that :meth:`ensure` need not be called.
+        remedy: what to do about a missing cell.
     """
 
     seeds: tuple[int, ...]
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
     means: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     fixed: bool = False
+    remedy: str = "finish it with 'metabench build --space {space}', or ask kind='live'"
 
     @abstractmethod
     def ensure(self, rows: np.ndarray, *, replicates: bool = True) -> bool:

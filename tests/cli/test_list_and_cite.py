@@ -1,8 +1,10 @@
 """What there is, and what to cite for it."""
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from metabench.blocks import BLOCKS
 from metabench.cli.main import main
@@ -19,7 +21,7 @@ def test_overview_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
 def test_overview_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["spaces", "tasks", "blocks", "searchers", "agents"]
+    assert list(document) == ["spaces", "tasks", "blocks", "searchers", "agents", "optimizers"]
     assert [entry["name"] for entry in document["blocks"]] == list(BLOCKS.names())
 
 
@@ -60,3 +62,26 @@ def test_a_benchmark_cites_its_space_and_task(capsys: pytest.CaptureFixture[str]
 def test_every_component_can_be_cited(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cite", name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["citations"][0]["citation"]
+
+
+def test_optimizers_are_the_shipped_ones_and_what_they_are_compared_with(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metabench.learned.optimizers import MLPRule, save_weights
+
+    rule = MLPRule()
+    place = tmp_path / "optimizers" / "mine"
+    save_weights(place, rule, rule.weights(torch.Generator().manual_seed(0)), {"iterations": 12})
+    monkeypatch.setattr("metabench.content.folder", lambda kind: tmp_path)
+    assert main(["list", "optimizers", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)["optimizers"]
+    assert [entry["name"] for entry in entries] == ["mine", "sgd", "momentum", "rmsprop", "adam"]
+    assert [entry["kind"] for entry in entries] == ["learned (mlp)", *["hand-made"] * 4]
+    assert "190 weights from 12 meta-steps" in entries[0]["description"]  # (39 + 1) 4 + (4 + 1) 4 + (4 + 1) 2
+    assert entries[0]["weights"] == "surrogates/optimizers/mine"
+    assert all(entry["citation"] for entry in entries)
+
+
+def test_an_optimizer_can_be_cited(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cite", "adam"]) == 0
+    assert capsys.readouterr().out.startswith("% optimizer adam\nKingma")

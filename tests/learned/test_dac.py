@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -119,3 +120,15 @@ def test_bad_actions() -> None:
     for action in (np.zeros(3), np.array([np.nan, 0.0])):
         with pytest.raises(ArgumentError, match="log10"):
             env.step(action)
+
+
+def test_gymnasium_makes_it_by_its_id(recwarn) -> None:
+    import metabench.envs  # noqa: F401 (registers the ids)
+
+    env = gymnasium.make("metabench/SGDControl-v0", steps=4)
+    check_env(env.unwrapped, skip_render_check=True)
+    messages = [str(w.message) for w in recwarn]
+    assert not [text for text in messages if not any(word in text for word in ("infinity", "normalized"))]
+    several = gymnasium.make_vec("metabench/SGDControl-v0", num_envs=3, steps=4, problem=Quadratic(3))
+    observation, _ = several.reset(seed=1)
+    assert observation["gradient"].shape == (3, 3)

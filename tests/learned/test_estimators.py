@@ -10,6 +10,7 @@ from torch.func import grad, vmap
 
 from metabench.errors import ArgumentError, DifferentiationError
 from metabench.learned.meta_training.backpropagation import TruncatedBackpropagation
+from metabench.learned.meta_training.noise_reuse import NoiseReuseES
 from metabench.learned.meta_training.pes import PersistentES
 from metabench.learned.meta_training.truncated_es import TruncatedES
 from metabench.learned.meta_training.unroll import begin, flatten, unflatten, unroll
@@ -34,6 +35,17 @@ class Linear:
         return run[rows].detach()
 
 
+class Noisy(Linear):
+    """The same, and every loss has noise of its own."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(7)
+
+    def unroll(self, weights, run):
+        run, losses = super().unroll(weights, run)
+        return run, losses + 5.0 * torch.randn(len(losses), generator=self.generator, dtype=losses.dtype)
+
+
 def slope_from(start: int) -> float:
     """d(sum over the horizon's steps t of s_t) / dw[0] if weights act from step ``start`` on, by the geometric series.
 
@@ -47,16 +59,17 @@ def truncated_slope() -> float:
     return sum(A ** (t - j) for t in range(HORIZON) for j in range(t - t % TRUNCATION, t + 1))
 
 
-def whole_run(estimator, units, seed):
+def whole_run(estimator, units, seed, only_last=False, inner=None):
     """The sum over a whole run of the estimates of its truncations, one row a unit, in units of the summed loss."""
     generator = torch.Generator().manual_seed(seed)
-    weights = torch.tensor([0.3, -0.2], dtype=torch.float64)
+    inner, weights = inner or Linear(), torch.tensor([0.3, -0.2], dtype=torch.float64)
     run = torch.zeros(units * estimator.runs_per_unit, dtype=torch.float64)
     memory, total = estimator.fresh(units, 2).double(), torch.zeros(units, 2, dtype=torch.float64)
     for _ in range(HORIZON // TRUNCATION):
         draws = torch.randn(units, 2, generator=generator, dtype=torch.float64)
-        estimate = estimator.estimate(Linear(), weights, run, memory, lambda unit, d=draws: d[unit])
-        total, run, memory = total + TRUNCATION * estimate.gradient, estimate.run, estimate.memory
+        estimate = estimator.estimate(inner, weights, run, memory, lambda unit, d=draws: d[unit])
+        run, memory, found = estimate.run, estimate.memory, TRUNCATION * estimate.gradient
+        total = found if only_last else total + found
     return total
 
 
@@ -72,6 +85,26 @@ def test_pes_is_unbiased_on_a_linear_unroll_and_truncated_es_is_not() -> None:
     es = whole_run(TruncatedES(SIGMA), units, seed=1)
     assert z_values(es, slope_from(0)).abs().min() > 20
     assert z_values(es, truncated_slope()).abs().max() < 3  # it is unbiased for the truncated gradient
+
+
+def test_noise_reuse_is_unbiased_too_and_an_update_of_an_old_run_has_less_variance_than_that_of_pes() -> None:
+    units = 20000
+    assert z_values(whole_run(NoiseReuseES(SIGMA), units, seed=1), slope_from(0)).abs().max() < 3
+    # s_j: the slope of the last truncation's summed loss in what truncation j had for w[0]; half that of w[1].
+    ages = [range(start, start + TRUNCATION) for start in range(0, HORIZON, TRUNCATION)]
+    s = [sum(A ** (t - i) for t in ages[-1] for i in age if i <= t) for age in ages]
+    # xi S / sigma^2 with S linear in normal draws: by their fourth moments var = E xi_i^2 E S^2 + (E xi_i S)^2, which
+    # is (5 + c_i^2) (sum s)^2 for one draw, and 5 K sum s^2 + c_i^2 (sum s)^2 for K of them, c = (1, 2).
+    c = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    reuse = (5 + c**2) * sum(s) ** 2
+    pes = 5 * len(s) * sum(one**2 for one in s) + c**2 * sum(s) ** 2
+    assert (reuse < pes).all()
+    # Noise of deviation 5 on a mean loss adds E xi_i^2 2 5^2 / (2 sigma^2)^2, and E xi_i^2 is sigma^2, or K sigma^2.
+    added = TRUNCATION**2 * 5.0**2 / (2 * SIGMA**2)
+    for estimator, expected in ((NoiseReuseES, reuse + added), (PersistentES, pes + len(s) * added)):
+        last = whole_run(estimator(SIGMA), units, seed=1, only_last=True, inner=Noisy())
+        assert z_values(last, sum(s)).abs().max() < 3
+        torch.testing.assert_close(last.var(0), expected, rtol=0.1, atol=0)
 
 
 def test_truncated_backpropagation_gives_the_truncated_gradient_and_all_of_it_when_the_truncation_is_the_horizon() -> (
@@ -97,7 +130,7 @@ def test_truncated_backpropagation_gives_the_truncated_gradient_and_all_of_it_wh
 def test_a_pair_does_not_depend_on_its_neighbours() -> None:
     draws = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     weights = torch.tensor([0.3, -0.2], dtype=torch.float64)
-    for estimator in (PersistentES(SIGMA), TruncatedES(SIGMA)):
+    for estimator in (PersistentES(SIGMA), NoiseReuseES(SIGMA), TruncatedES(SIGMA)):
         n = estimator.runs_per_unit
         start = torch.arange(3.0, dtype=torch.float64)
         together = estimator.estimate(Linear(), weights, start.repeat(n), torch.zeros(3, 2), lambda unit: draws[unit])
@@ -205,8 +238,10 @@ def test_a_diverged_run_counts_as_the_ceiling() -> None:
     weights = {"rate": torch.tensor([1e30, 1e-3])}
     with torch.no_grad():
         run, losses = unroll(rule, problem, weights, begin(rule, problem, [0, 0]), 6)
+        _, logarithms = unroll(rule, problem, weights, begin(rule, problem, [0, 0]), 6, logarithm=True)
     assert losses[0] == pytest.approx((1 + 5 * 2.0) / 6)
     assert 0 < losses[1] < 1
+    assert logarithms[0] == pytest.approx((math.log(1.01) + 5 * math.log(2.01)) / 6)
     assert len(run.seeds) == 2
 
 
@@ -217,7 +252,7 @@ def test_flatten_and_back() -> None:
     assert all(torch.equal(back[name][1], value) for name, value in weights.items())
 
 
-@pytest.mark.parametrize("estimator", [PersistentES, TruncatedES])
+@pytest.mark.parametrize("estimator", [PersistentES, NoiseReuseES, TruncatedES])
 def test_bad_sigma(estimator) -> None:
     with pytest.raises(ArgumentError, match="positive"):
         estimator(sigma=0.0)

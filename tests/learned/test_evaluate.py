@@ -58,6 +58,17 @@ def test_training_equals_torch_optim() -> None:
     assert found["val_score"][1, 1, 1] == pytest.approx(problem.score(values).item(), abs=2e-3)
 
 
+def test_a_setting_that_makes_nothing_better_is_left_and_the_others_go_on() -> None:
+    problem, rates = TINY[0], [{"rate": torch.tensor(rate)} for rate in (0.03, 1e6, 0.1)]
+    whole = train_with(Momentum(), rates, problem, [4, 9], [2, 6])
+    found = train_with(Momentum(), rates, problem, [4, 9], [2, 6], give_up=3)
+    np.testing.assert_allclose(found["train_loss"][[0, 2]], whole["train_loss"][[0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(found["train_loss"][1, :, 0], whole["train_loss"][1, :, 0], rtol=1e-5)
+    assert np.isnan(found["train_loss"][1, :, 1]).all()
+    none = train_with(Momentum(), rates[1:2], problem, [4], [2, 6], give_up=3)
+    assert np.isnan(none["train_loss"][0, 0, 1])
+
+
 def test_a_problem_without_a_score_has_none() -> None:
     found = train_with(Momentum(), [{"rate": torch.tensor(0.01)}], Quadratic(3), [0], [1])
     assert np.isnan(found["val_score"]).all()
@@ -71,12 +82,12 @@ def optimizer(tmp_path):
 
 
 def test_a_stopped_evaluation_goes_on_and_refuses_other_settings(optimizer, tmp_path, capsys) -> None:
-    out = tmp_path / "lines.jsonl"
+    out = tmp_path / "lines"
     evaluate(optimizer, out, problems=TINY[:1], seeds=2, steps=(2, 4))
-    with out.open("ab") as file:
+    with (out / "rivals.jsonl").open("ab") as file:
         file.write(b'{"key": {"sha')
     results = evaluate(optimizer, out, problems=TINY, seeds=2, steps=(2, 4))
-    assert len(out.read_bytes().splitlines()) == 2
+    assert sorted(len(path.read_bytes().splitlines()) for path in out.iterdir()) == [2, 2 * len(RIVALS)]
     assert list(results) == [problem.name for problem in TINY]
     assert results[TINY[0].name]["adam"]["train_loss"].shape == (14, 2, 2)
     assert len(RATES) == 14
@@ -86,18 +97,18 @@ def test_a_stopped_evaluation_goes_on_and_refuses_other_settings(optimizer, tmp_
     assert len(table(comparisons).splitlines()) == 1 + len(comparisons)
     with pytest.raises(RunFolderError, match="other settings"):
         evaluate(optimizer, out, problems=TINY, seeds=1, steps=(2, 4))
-    out.write_text("[]\n")
+    (out / "rivals.jsonl").write_text("[]\n")
     with pytest.raises(RunFolderError, match="not a line"):
         evaluate(optimizer, out, problems=TINY, seeds=2, steps=(2, 4))
 
 
 def test_the_command_prints_a_table_and_writes_a_card(optimizer, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr("metabench.learned.evaluate.held_out_problems", lambda: TINY[:1])
-    card = tmp_path / "card.json"
+    card = tmp_path / "card"
     arguments = [
         str(optimizer),
         "--out",
-        str(tmp_path / "e.jsonl"),
+        str(tmp_path / "e"),
         "--seeds",
         "1",
         "--steps",
@@ -107,7 +118,10 @@ def test_the_command_prints_a_table_and_writes_a_card(optimizer, tmp_path, capsy
     ]
     main(arguments)
     assert "adam" in capsys.readouterr().out
-    assert {row["rival"] for row in json.loads(card.read_text())} == set(RIVALS)
+    document = json.loads((card / "card.json").read_text())
+    assert {row["rival"] for row in document["comparisons"]} == set(RIVALS)
+    assert set(document["problems"][TINY[0].name]["train_loss"]) == {"learned", *RIVALS}
+    assert (card / "val_score.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import metabench
 from metabench.errors import ArgumentError, RunFolderError, UnknownNameError
 from metabench.learned.meta_training import (
     ESTIMATORS,
+    NoiseReuseES,
     PersistentES,
     Recipe,
     TruncatedBackpropagation,
@@ -92,7 +93,11 @@ def test_what_is_written_can_be_loaded_and_trains(tmp_path) -> None:
 
 def test_the_rate_of_sgd_is_found_on_quadratics() -> None:
     # One weight, from a rate far too small: both ways of meta-training lower the loss.
-    for estimator, rate in ((PersistentES(sigma=0.003), 0.002), (TruncatedBackpropagation(), 0.002)):
+    for estimator, rate in (
+        (PersistentES(sigma=0.003), 0.002),
+        (NoiseReuseES(sigma=0.003), 0.002),
+        (TruncatedBackpropagation(), 0.002),
+    ):
         plan = small(
             rule=SGD(),
             estimator=estimator,
@@ -109,9 +114,10 @@ def test_the_rate_of_sgd_is_found_on_quadratics() -> None:
 
 
 def test_recipes_are_named_and_valid() -> None:
-    assert find_recipe("mlp-v1").rule == MLPRule(hidden=4, layers=2)
+    assert (find_recipe("mlp-v1").rule.hidden, find_recipe("mlp-v1").rule.layers) == (4, 2)
+    assert not any(isinstance(problem, Quadratic) for problem in find_recipe("mlp-v1").problems)
     assert find_recipe("lstm-v1").rule == LSTMRule(hidden=20)
-    assert find_recipe("mlp-v1").estimator == PersistentES(sigma=0.01)
+    assert isinstance(find_recipe("mlp-v1").estimator, NoiseReuseES)
     with pytest.raises(UnknownNameError, match="Did you mean 'mlp-v1'"):
         find_recipe("mpl-v1")
 

@@ -24,7 +24,7 @@ from metabench.learned.optimizers import (
     save_weights,
 )
 from metabench.learned.optimizers.lstm import log_and_sign
-from metabench.learned.optimizers.mlp import factored_axes
+from metabench.learned.optimizers.mlp_features import factored_axes
 
 RULES = (LSTMRule(hidden=5), MLPRule(hidden=4), MLPRule(hidden=7, layers=1), SGD(), Momentum(), RMSprop(), Adam())
 SHAPES = {"matrix": (3, 4), "bias": (4,), "scalar": (), "stack": (2, 5, 3)}
@@ -127,6 +127,29 @@ def test_mlp_step_equals_the_formula_entry_by_entry() -> None:
             d, m = w["weight2"] @ h + w["bias2"]
             expected = before[i, j] - d * math.exp(1e-3 * m) * 1e-3
             assert params["w"][i, j].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_start_from_adam_steps_along_the_normalised_momentum() -> None:
+    rule = MLPRule(step_scale=0.05, exponent_scale=1.0, start="adam")
+    weights = {name: value.double() for name, value in rule.weights(generator()).items()}
+    plain = MLPRule().weights(generator())  # the small random part, a tenth of these
+    weights = {name: value - 0.1 * plain[name] for name, value in weights.items()}
+    value, grad = tensors(0)["matrix"], tensors(1)["matrix"]
+    moved, _ = rule.step(weights, {"w": value}, {"w": grad}, rule.init({"w": value}))
+    direction = 0.1 * grad / (0.001 * grad.square() + 1e-8).sqrt()
+    direction = direction / (direction.square().mean() + 1e-5).sqrt()
+    clocks = [1 + math.tanh(-1.0)] * 2  # before the first step, both
+    size = 0.02 * math.exp(-0.5 * clocks[0] - 0.7 * clocks[1])
+    torch.testing.assert_close(value - moved["w"], size * direction, rtol=1e-5, atol=1e-8)
+
+
+def test_an_exponent_is_kept_in_bounds() -> None:
+    rule = MLPRule(exponent_scale=1.0)
+    weights = {name: torch.zeros_like(value) for name, value in rule.weights(generator()).items()}
+    weights["bias2"] = torch.tensor([1.0, 50.0])
+    value = torch.zeros(3)
+    moved, _ = rule.step(weights, {"w": value}, {"w": value}, rule.init({"w": value}))
+    assert moved["w"].tolist() == pytest.approx([-1e-3 * math.exp(4.0)] * 3)
 
 
 def test_factored_axes_are_the_two_longest() -> None:
@@ -355,7 +378,16 @@ def test_an_unknown_name_says_what_to_do() -> None:
         metabench.learned.load("mpl-v1")
 
 
-@pytest.mark.parametrize("make", [lambda: MLPRule(hidden=0), lambda: MLPRule(layers=0), lambda: LSTMRule(hidden=0)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MLPRule(hidden=0),
+        lambda: MLPRule(layers=0),
+        lambda: MLPRule(step_scale=0.0),
+        lambda: MLPRule(hidden=3, start="adam"),
+        lambda: LSTMRule(hidden=0),
+    ],
+)
 def test_bad_settings(make) -> None:
     with pytest.raises(ArgumentError, match="expected"):
         make()

@@ -18,6 +18,7 @@ from metabench.problems import (
     held_out_problems,
     shifted_problems,
     training_problems,
+    validation_problems,
 )
 from metabench.spaces import Architecture, Network
 
@@ -97,6 +98,9 @@ def test_held_out_problems_share_no_block_and_no_task_with_training() -> None:
         return {p.task for p in problems if not isinstance(p, Quadratic)}
 
     training, held_out = training_problems(), (*held_out_problems(), *shifted_problems())
+    assert not blocks(validation_problems()) & blocks(held_out)
+    assert not tasks(validation_problems()) & tasks(held_out)
+    assert not {p.name for p in validation_problems()} & {p.name for p in training}
     assert not blocks(training) & blocks(held_out)
     assert not tasks(training) & tasks(held_out)
     assert all(load_task(name) for name in tasks(training) | tasks(held_out))

@@ -1,6 +1,7 @@
-"""Meta-training of learned optimizers: three estimators of the meta-gradient, and the loop around them."""
+"""Meta-training of learned optimizers: four estimators of the meta-gradient, and the loop around them."""
 
 from metabench.learned.meta_training.backpropagation import TruncatedBackpropagation
+from metabench.learned.meta_training.noise_reuse import NoiseReuseES
 from metabench.learned.meta_training.pes import PersistentES
 from metabench.learned.meta_training.recipe import ESTIMATORS, RECIPES, Recipe, find_recipe
 from metabench.learned.meta_training.trainer import MetaTrainingResult, meta_train
@@ -10,6 +11,7 @@ __all__ = [
     "ESTIMATORS",
     "RECIPES",
     "MetaTrainingResult",
+    "NoiseReuseES",
     "PersistentES",
     "Recipe",
     "TruncatedBackpropagation",

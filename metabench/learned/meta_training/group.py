@@ -61,8 +61,15 @@ class _Runs:
 
     def unroll(self, weights: Tensor, run: Any) -> tuple[Any, Tensor]:
         weights_of = unflatten(weights, self.like)
+        recipe = self.recipe
         return unroll(
-            self.recipe.rule, self.problem, weights_of, run, self.recipe.truncation, ceiling=self.recipe.ceiling
+            recipe.rule,
+            self.problem,
+            weights_of,
+            run,
+            recipe.truncation,
+            ceiling=recipe.ceiling,
+            logarithm=recipe.logarithm,
         )
 
     def select(self, run: Any, rows: Tensor) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from metabench.errors import ArgumentError, UnknownNameError
 from metabench.learned.meta_training.backpropagation import TruncatedBackpropagation
 from metabench.learned.meta_training.estimators import Estimator
+from metabench.learned.meta_training.noise_reuse import NoiseReuseES
 from metabench.learned.meta_training.pes import PersistentES
 from metabench.learned.meta_training.truncated_es import TruncatedES
 from metabench.learned.optimizers import LSTMRule, MLPRule, UpdateRule
@@ -19,6 +20,7 @@ __all__ = ["ESTIMATORS", "RECIPES", "Recipe", "find_recipe"]
 
 ESTIMATORS: dict[str, Callable[[], Estimator]] = {
     "pes": PersistentES,
+    "noise-reuse": NoiseReuseES,
     "truncated-es": TruncatedES,
     "backpropagation": TruncatedBackpropagation,
 }
@@ -41,6 +43,8 @@ class Recipe:
         rate: learning rate of Adam on the weights, falling to zero as a half cosine.
         clip: largest norm of the meta-gradient.
         ceiling: largest inner loss that counts, as a multiple of the first.
+        logarithm: whether the logarithm of that multiple is what counts, so that all problems weigh alike, however far
+            their losses fall.
         seed: decides the first weights, the problems and the noise.
     """
 
@@ -56,6 +60,7 @@ class Recipe:
     rate: float = 3e-3
     clip: float = 1.0
     ceiling: float = 2.0
+    logarithm: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,11 +90,14 @@ class Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "mlp-v1": lambda: Recipe(
         "mlp-v1",
-        MLPRule(hidden=4, layers=2),
-        PersistentES(sigma=0.01),
-        training_problems(),
-        iterations=6000,
-        rate=5e-3,
+        MLPRule(hidden=4, layers=2, step_scale=0.05, exponent_scale=1.0, start="adam"),
+        NoiseReuseES(sigma=0.03),
+        # The loss of a quadratic falls without end, and its logarithm would outweigh all networks together.
+        tuple(problem for problem in training_problems() if not isinstance(problem, Quadratic)),
+        horizons=(100, 700),
+        iterations=600,
+        rate=3e-3,
+        logarithm=True,
     ),
     "lstm-v1": lambda: Recipe(
         "lstm-v1",

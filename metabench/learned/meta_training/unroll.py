@@ -14,6 +14,8 @@ from metabench.problems import Problem
 
 __all__ = ["InnerRun", "begin", "flatten", "unflatten", "unroll"]
 
+_FLOOR = 1e-2  # in the logarithm: a loss far below it has fallen far enough
+
 
 @dataclass(frozen=True)
 class InnerRun:
@@ -74,6 +76,7 @@ def unroll(
     steps: int,
     *,
     ceiling: float = 2.0,
+    logarithm: bool = False,
     second_order: bool = False,
 ) -> tuple[InnerRun, Tensor]:
     """Trains all instances ``steps`` steps further.
@@ -92,6 +95,7 @@ def unroll(
         run: where they stand.
         steps: inner steps.
         ceiling: largest loss that counts.
+        logarithm: whether the logarithm of the multiple is what counts.
         second_order: differentiate the inner gradients too; implicit layers may refuse.
 
     Returns:
@@ -115,11 +119,12 @@ def unroll(
         elif meta:
             products = [((v - v.detach()) * grads[n]).flatten(1).sum(1) for n, v in parameters.items()]
             loss = loss.detach() + torch.stack(products).sum(0)  # the value of the loss, the slope of the products
-        total = total + _relative(loss if meta else loss.detach(), run.first_loss, ceiling)
+        total = total + _relative(loss if meta else loss.detach(), run.first_loss, ceiling, logarithm)
         parameters, state = vmap(rule.step)(weights, parameters, grads, state)
     return replace(run, parameters=parameters, state=state, step=run.step + steps), total / steps
 
 
-def _relative(loss: Tensor, first: Tensor, ceiling: float) -> Tensor:
+def _relative(loss: Tensor, first: Tensor, ceiling: float, logarithm: bool) -> Tensor:
     relative = loss / first
-    return torch.where(torch.isfinite(relative) & (relative < ceiling), relative, ceiling)
+    relative = torch.where(torch.isfinite(relative) & (relative < ceiling), relative, ceiling)
+    return torch.log(relative + _FLOOR) if logarithm else relative

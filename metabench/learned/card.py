@@ -1,0 +1,113 @@
+"""The card of a learned optimizer: its comparisons with hand-made ones, as JSON and as figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metabench.files import replace_file
+from metabench.learned import load
+from metabench.learned.comparison import Comparison, best_setting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_problems", "write_card"]
+
+Curves = dict[str, dict[str, np.ndarray]]
+_METRICS = ("train_loss", "val_score")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")  # Okabe and Ito (2008)
+
+
+def _best(curves: Curves) -> dict[str, dict[str, list[float]]]:
+    """Metric -> optimizer -> the best mean over seeds at each step."""
+    return {m: {name: best_setting(found[m], m).tolist() for name, found in curves.items()} for m in _METRICS}
+
+
+def write_card(
+    home: Path,
+    name: str,
+    results: dict[str, Curves],
+    comparisons: Sequence[Comparison],
+    steps: Sequence[int],
+    command: str,
+    shifted: bool = False,
+) -> list[Path]:
+    """Writes ``card.json`` (``card-shifted.json`` for other widths) and a figure a metric.
+
+    Args:
+        home: the folder; made if needed.
+        name: of the optimizer.
+        results: problem -> optimizer -> metric -> ``(settings, seeds, steps)``.
+        comparisons: over all problems.
+        steps: what the last axis is.
+        command: that measured them.
+        shifted: whether these are the problems where it may fail.
+
+    Returns:
+        The files.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    manifest, end = load(name).manifest, "-shifted" if shifted else ""
+    card = {
+        "optimizer": str(name),
+        "sha256": manifest["sha256"],
+        "command": command,
+        "steps": list(steps),
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+        "problems": {problem: _best(curves) for problem, curves in results.items()},
+    }
+    path = home / f"card{end}.json"
+    replace_file(path, json.dumps(_plain(card), indent=1) + "\n")
+    made = [path]
+    for metric in _METRICS:
+        made.append(home / f"{metric}{end}.png")
+        draw_problems(results, metric, steps).savefig(made[-1], metadata={"Software": None})
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that JSON does not know become null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int], rival: str = "adam") -> Figure:
+    """A row a problem: the learned optimizer beside ``rival`` at its best rate for that problem and step.
+
+    Left of zero is better for a loss, right of it for a score.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(results)), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for column, step in enumerate(steps):
+        gaps = []
+        for curves in results.values():
+            mine, theirs = (best_setting(curves[who][metric], metric)[column] for who in ("learned", rival))
+            gaps.append(math.log(mine / theirs) if metric == "train_loss" else 100 * (mine - theirs))
+        rows = np.arange(len(results)) + 0.22 * (column - (len(steps) - 1) / 2)
+        axes.plot(gaps, rows, "osD^v"[column % 5], color=_COLOURS[column % 5], markersize=4.5, label=f"{step} steps")
+    axes.axvline(0.0, color="#555555", linewidth=1.0)
+    axes.set_yticks(np.arange(len(results)), list(results), fontsize=8)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    better = "left" if metric == "train_loss" else "right"
+    what = "ln(training loss / that of" if metric == "train_loss" else "validation accuracy, points above"
+    end = ")" if metric == "train_loss" else ""
+    axes.set_xlabel(f"{what} {rival} at its best rate{end}; {better} is better", fontsize=9)
+    figure.legend(loc="outside upper right", ncols=len(steps), frameon=False, fontsize=9)
+    return figure
