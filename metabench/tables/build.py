@@ -196,6 +196,10 @@ def build_table(
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
     if isinstance(definition, JointSpace):
+        if device != "cpu" or group is not None:
+            raise ArgumentError(
+                f"space {definition.id!r} is trained on the CPU, one by one; leave device and group out."
+            )
         from metabench.tables.joint_build import build_joint
 
         return build_joint(
