@@ -9,8 +9,8 @@ from metabench.metarl.settings import Settings
 __all__ = ["PRESETS", "preset"]
 
 _GRID: dict[str, Any] = {"reward_decoder": "cell", "eval_copies": 1024}
-# HyperX's own ratios of gradient steps to frames: 20 of PPO, on 400 transitions each, in 1,000; one of the bound and one
-# of the novelty's predictor in 1,600. With a thirtieth of those of PPO the policy is still all but uniform after 2 M.
+# HyperX's own ratios of gradient steps to frames: 20 of PPO, on 400 transitions each, in 1,000; one of the bound and
+# one of the novelty's predictor in 1,600. With a thirtieth of PPO's the policy is still all but uniform after 2 M.
 _ROOMS: dict[str, Any] = {
     "copies": 64, "eval_copies": 960, "reward_decoder": "cell-value", "policy_layers": (64,), "latent": 10,
     "memory_width": 128, "entropy_weight": 0.1, "discount": 0.98, "kl_weight": 0.1, "decoder_layers": (64, 64),
