@@ -47,6 +47,7 @@ def elbo_loss(
     trajectories: Trajectories,
     actions: ActionKind,
     *,
+    reward_weight: float = 1.0,
     kl_weight: float,
     generator: torch.Generator,
     terms: int | None = None,
@@ -64,6 +65,7 @@ def elbo_loss(
         state_decoder: scores next states, if dynamics differ between tasks.
         trajectories: whole trials ``(steps, batch, ...)``.
         actions: how actions are encoded.
+        reward_weight: of the reward's decoding error, beside the next state's.
         kl_weight: of the KL terms.
         generator: of the samples.
         terms: times t with a reconstruction term; all if None.
@@ -87,4 +89,4 @@ def elbo_loss(
     state = torch.zeros_like(reward)
     if state_decoder is not None:
         state = weight * state_decoder.of_trajectories(latent, trajectories).sum(0).mean()
-    return Elbo(reward + state + kl_weight * kl, reward, state, kl)
+    return Elbo(reward_weight * reward + state + kl_weight * kl, reward, state, kl)

@@ -42,8 +42,8 @@ class HyperX(Agent):
         self.base = VariBAD(problem, settings, seed)
         sizes = (problem.observations, settings.latent, settings.latent)
         self.novelty = Novelty(sizes, settings, torch_generator("hyperx", "initial weights", seed))
-        self.state_scale = ReturnScale(settings.discount)
-        self.reward_scale = ReturnScale(settings.discount)
+        self.state_scale = ReturnScale(settings.discount, settings.bonus_clip)
+        self.reward_scale = ReturnScale(settings.discount, settings.bonus_clip)
 
     @property
     def generator(self) -> torch.Generator:
@@ -83,7 +83,7 @@ class HyperX(Agent):
         base, trajectories, after = self.base, rollout.trajectories, rollout.contexts[1:]
         new = self.novelty(*base.hyperstate(trajectories.next_obs, after))
         latent = Belief(*after.chunk(2, -1)).mean
-        surprising = base.reward_decoder.of_steps(latent, trajectories)
+        surprising = self.settings.reward_weight * base.reward_decoder.of_steps(latent, trajectories)
         if base.state_decoder is not None:
             surprising = surprising + base.state_decoder.of_steps(latent, trajectories)
         return new, surprising

@@ -69,11 +69,12 @@ class ReturnScale(nn.Module):
 
     Args:
         discount: gamma of the return.
+        limit: what is divided is then clipped to plus and minus this.
     """
 
-    def __init__(self, discount: float) -> None:
+    def __init__(self, discount: float, limit: float = float("inf")) -> None:
         super().__init__()
-        self.discount = discount
+        self.discount, self.limit = discount, limit
         self.moments = RunningMoments(1)
 
     @property
@@ -83,7 +84,7 @@ class ReturnScale(nn.Module):
 
     @torch.no_grad()
     def forward(self, rewards: Tensor, ends: Tensor | None = None) -> Tensor:
-        """Takes rewards ``(steps, copies)`` of whole trials into account, then divides them.
+        """Takes rewards ``(steps, copies)`` of whole trials into account, then divides and clips them.
 
         Args:
             rewards: of the trials' steps, the first step first.
@@ -91,4 +92,4 @@ class ReturnScale(nn.Module):
                 of the next one starts from zero. Only the last step if None.
         """
         self.moments.update(discounted_returns(rewards, discount=self.discount, ends=ends)[..., None])
-        return rewards / self.scale
+        return (rewards / self.scale).clamp(-self.limit, self.limit)

@@ -71,7 +71,7 @@ class RL2(Agent):
         self.policy = RecurrentPolicy(problem, settings, torch_generator("rl2", "initial weights", seed))
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate, fused=True)
         self.moments = RunningMoments(problem.observations)
-        self.reward_scale = ReturnScale(settings.discount)
+        self.reward_scale = ReturnScale(settings.discount, settings.reward_clip)
 
     @property
     def generator(self) -> torch.Generator:

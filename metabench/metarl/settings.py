@@ -48,6 +48,8 @@ class Settings:
     """gamma"""
     trace: float = 0.95
     """lambda of the advantages"""
+    reward_clip: float = 10.0
+    """rewards, once divided by their return's standard deviation, are held within it"""
     max_gradient_norm: float = 0.5
     """gradients of the policy are clipped to it"""
     policy_layers: tuple[int, ...] = (32,)
@@ -81,6 +83,8 @@ class Settings:
     """whether next states are decoded too, where dynamics differ between tasks"""
     decoder_layers: tuple[int, ...] = (32, 32)
     """ReLU layers of a decoder"""
+    reward_weight: float = 1.0
+    """of the reward's decoding error, beside the next state's; in the bound and in the bonus"""
     kl_weight: float = 0.01
     """of the KL terms"""
     vae_learning_rate: float = 1e-3
@@ -101,6 +105,8 @@ class Settings:
     """weight of the novelty of (state, belief)"""
     reward_bonus: float = 0.0
     """weight of the decoder's error"""
+    bonus_clip: float = 10.0
+    """each bonus, once divided by its return's standard deviation, is at most this"""
     novelty_embedding: int = 64
     """features of each of state, mean and log variance"""
     novelty_layers: tuple[int, ...] = (256, 256)

@@ -56,7 +56,7 @@ class VariBAD(Agent):
         self.buffer = TrajectoryBuffer(settings.buffer)
 
         self.moments = [RunningMoments(size) for size in sizes]  # of s, mean, log variance
-        self.reward_scale = ReturnScale(settings.discount)
+        self.reward_scale = ReturnScale(settings.discount, settings.reward_clip)
         self.shown = {"state+belief": (0, 1, 2), "state": (0,), "belief": (1, 2)}[settings.policy_inputs]
         seen = sum(sizes[i] for i in self.shown)
         self.policy = ActorCritic(seen, problem.actions, settings, weights)
@@ -133,6 +133,7 @@ class VariBAD(Agent):
                 self.state_decoder,
                 trajectories,
                 self.problem.actions,
+                reward_weight=settings.reward_weight,
                 kl_weight=settings.kl_weight,
                 generator=self._generator,
                 terms=settings.elbo_terms,

@@ -10,17 +10,18 @@ from metabench.datasets import Task, load_task
 from metabench.datasets.task import Protocol
 from metabench.envs.definition import load_environment
 from metabench.errors import ArgumentError
+from metabench.metarl.settings import Settings
 
 __all__ = ["AGENT_TRAINER_VERSION", "is_agent_task", "load_table_task"]
 
-AGENT_TRAINER_VERSION = 1  # raised when the numerics of an agent or of its training change
+AGENT_TRAINER_VERSION = 1  # raised when an agent's numerics or a default setting change
 
 
 def load_table_task(name: str) -> Task:
     """The task of an id or path: a data set, or an environment that says how agents are trained on it.
 
     An environment's fidelity is frames; its scores are fractions of the reference's best return. All that decides a
-    training, the agent's whole settings too, is among the parameters, so that rows are addressed by it. The three
+    training, the agent's settings too, is among the parameters, so that rows are addressed by it. The three
     splits have one row each: a training of so many frames passes each of them once.
 
     Raises:
@@ -48,7 +49,7 @@ def load_table_task(name: str) -> Task:
             "environment": dict(found.parameters),
             "agent": training.agent,
             "agent_trainer": AGENT_TRAINER_VERSION,
-            "settings": _plain(settings),
+            "settings": _changes(settings),
             "best_return": reference.total(reference.unit),
         },
         splits={"train": 1, "val": 1, "test": 1},
@@ -72,9 +73,15 @@ def is_agent_task(task: Task) -> bool:
     return "agent" in task.parameters
 
 
-def _plain(settings: Any) -> dict[str, Any]:
-    """Settings as JSON has them. Block names come from the architecture, the memory's width from the space."""
-    values = dataclasses.asdict(settings)
-    for name in ("memory_cell", "policy_body", "memory_width"):
-        del values[name]
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def _changes(settings: Settings) -> dict[str, Any]:
+    """What differs from the defaults, as JSON has it: a setting that is new, and off, leaves rows as they are.
+
+    Block names come from the architecture, the memory's width from the space.
+    """
+    usual, values = dataclasses.asdict(Settings()), dataclasses.asdict(settings)
+    apart = ("memory_cell", "policy_body", "memory_width")
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if name not in apart and value != usual[name]
+    }

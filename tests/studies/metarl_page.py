@@ -1,0 +1,106 @@
+"""Collects the finished lines of the meta-RL study: ``results.json``, and ``README.md`` for people.
+
+usage: python tests/studies/metarl_page.py RUNS OUT
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from metabench.envs import load_environment
+from metabench.metarl.folder import seed_folder
+from metabench.metarl.log import read_metrics
+
+GOALS: dict[str, tuple[str, str, float]] = {
+    "varibad-grid": ("fraction", ">=", 0.95),
+    "hyperx-rooms": ("fraction", ">=", 0.70),
+    "varibad-rooms": ("return", "<=", 370.0),
+    "hyperx-treasure": ("return", ">", 555.0),
+    **{f"{agent}-bandit-{k}": ("fraction", ">=", 0.98) for agent in ("rl2", "varibad") for k in ("5", "10")},
+    **{f"{agent}-bandit-100-{k}": ("fraction", ">=", 0.97) for agent in ("rl2", "varibad") for k in ("5", "10")},
+}
+"""Line -> what is asked of it: of the interquartile mean over seeds."""
+
+
+def collect_line(folder: Path) -> dict[str, Any] | None:
+    """What a finished line found, with each seed's learning curve; None if it is not finished."""
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        return None
+    report = json.loads(summary.read_text(encoding="utf-8"))
+    curves = {}
+    for seed in report["seeds"]:
+        lines = read_metrics(seed_folder(folder, seed["seed"]))
+        points = [line for line in lines if "charts/eval_return" in line]
+        curves[str(seed["seed"])] = [[line["frames"], round(line["charts/eval_return"], 3)] for line in points]
+    kept = ("agent", "env", "frames", "unit", "seeds", "trial_return", "fraction", "notes")
+    return {**{name: report[name] for name in kept}, "curves": curves}
+
+
+def judge(name: str, line: dict[str, Any]) -> str:
+    """``met``, ``not met`` or nothing, if nothing is asked."""
+    if name not in GOALS:
+        return ""
+    measure, sign, bound = GOALS[name]
+    found = (line["fraction"] if measure == "fraction" else line["trial_return"])[0]
+    met = {">=": found >= bound, "<=": found <= bound, ">": found > bound}[sign]
+    return f"{measure} {sign} {bound:g}: {'met' if met else 'not met'}"
+
+
+def write_page(found: dict[str, dict[str, Any]]) -> str:
+    """The Markdown page."""
+    rows = [
+        "| line | frames | trial's return (IQM, 95%) | of the best policy known | asked |",
+        "| --- | ---: | --- | --- | --- |",
+    ]
+    for name, line in found.items():
+        middle, low, high = line["trial_return"]
+        share = "" if line["fraction"] is None else f"{line['fraction'][0]:.1%} of {line['unit']}"
+        rows.append(
+            f"| `{name}` | {line['frames']:,} | {middle:.2f} ({low:.2f} to {high:.2f}) | {share} "
+            f"| {judge(name, line)} |"
+        )
+    references = []
+    for env in dict.fromkeys(line["env"] for line in found.values()):
+        reference = load_environment(env).reference
+        if reference is not None:
+            values = ", ".join(f"{policy} {reference.total(policy):.2f}" for policy in reference.returns)
+            references.append(f"- `{env}`: {values}")
+    lines = " ".join(shlex.quote(name) for name in found)
+    return "\n".join(
+        [
+            "# Meta-RL agents on environments with known optima",
+            "",
+            "Written by `tests/studies/metarl_page.py`; the return at each evaluation is in `results.json`.",
+            "Evaluations are greedy, on the same drawn tasks for all; IQM is the interquartile mean over seeds.",
+            f"Again: `tests/studies/metarl .venv/bin/metabench {lines}`; `--list` says frames and minutes.",
+            "",
+            *rows,
+            "",
+            "Reference policies, return of a trial:",
+            "",
+            *references,
+            "",
+        ]
+    )
+
+
+def main(runs: Path, out: Path) -> None:
+    """Keeps what an earlier page had and this folder of runs has not."""
+    path = out / "results.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for folder in sorted(runs.iterdir()):
+        line = collect_line(folder)
+        if line is not None:
+            found[folder.name] = line
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(write_page(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
