@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "run"]
 
+_LICENCE = "Apache-2.0"  # of shipped weights: the package's
+
 
 @dataclass(frozen=True)
 class Options:
@@ -103,17 +105,21 @@ def _train_optimizer(options: Options) -> None:
         )
     placed = [folder]
     if options.ship:
+        from metabench import __version__
         from metabench.learned import load
 
         made = load(folder)
-        placed.append(save_weights(shipped_folder() / plan.name, made.rule, made.weights, made.manifest["provenance"]))
+        command = f"metabench meta-train {plan.name} --seed {plan.seed} --ship"
+        about = made.manifest["provenance"] | {"command": command, "licence": _LICENCE, "version": __version__}
+        placed.append(save_weights(shipped_folder() / plan.name, made.rule, made.weights, about))
     tenth = max(1, len(result.curve) // 10)
     means = [sum(part) / len(part) for part in _parts(result.curve, tenth)]
     if options.json:
         print_json({"name": plan.name, "folders": placed, "iterations": len(result.curve), "curve": result.curve})
         return
     print(f"{plan.name}: {len(result.curve):,} of {plan.iterations:,} meta-steps, {result.seconds:.0f} s in this call.")
-    print("meta-loss, as a multiple of the first loss, means of a tenth: " + " ".join(f"{mean:.3f}" for mean in means))
+    unit = "logarithm of the loss" if plan.logarithm else "loss"
+    print(f"meta-loss, {unit} as a multiple of the first, means of a tenth: " + " ".join(f"{mean:.3f}" for mean in means))
     for place in placed:
         print(f"weights: {short_path(place)}")
     if not result.finished:

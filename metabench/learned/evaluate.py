@@ -150,8 +150,8 @@ def evaluate(
     rates = tuple({"rate": torch.tensor(rate)} for rate in RATES)
     theirs = {
         f"{p.name}|{name}": _Work(p, rule, rates, seeds, steps, give_up=_GIVE_UP)
+        for name, rule in reversed(RIVALS.items())  # Adam first: what matters most is known first
         for p in chosen
-        for name, rule in RIVALS.items()
     }
     found |= measure_units(
         theirs,
