@@ -119,8 +119,8 @@ def _train_optimizer(options: Options) -> None:
         return
     print(f"{plan.name}: {len(result.curve):,} of {plan.iterations:,} meta-steps, {result.seconds:.0f} s in this call.")
     unit = "logarithm of the loss" if plan.logarithm else "loss"
-    shown = " ".join(f"{mean:.3f}" for mean in means)
-    print(f"meta-loss, {unit} as a multiple of the first, means of a tenth: {shown}")
+    numbers = " ".join(f"{mean:.3f}" for mean in means)
+    print(f"meta-loss, {unit} as a multiple of the first, means of a tenth: {numbers}")
     for place in placed:
         print(f"weights: {short_path(place)}")
     if not result.finished:

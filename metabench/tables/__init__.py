@@ -52,6 +52,7 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
         ContentError: if there is no such space or task.
         TableError: if there is no table or surrogate, or it is damaged, or it does not cover the task.
     """
+    from metabench.datasets.task import load_task
     from metabench.errors import ArgumentError, TableError
     from metabench.registry import did_you_mean
     from metabench.spaces import JointSpace, load_space
@@ -64,7 +65,8 @@ def open_benchmark(name: str, kind: Literal["table", "surrogate", "live"] = "tab
     first, _, second = name.partition(separator)
     if not first or not second:
         raise ArgumentError(f"{name!r} is not SPACE/TASK; expected for example 'cells2-v1/mnist1d-v1'.")
-    space, task = load_space(first), load_table_task(second)
+    space = load_space(first)
+    task = load_table_task(second) if space.kind == "agent" else load_task(second)
     if kind not in ("table", "surrogate", "live"):
         raise ArgumentError(f"unknown kind {kind!r}.{did_you_mean(kind, ('table', 'surrogate', 'live'))}")
     if isinstance(space, JointSpace):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from metabench.content import identifiers
-from metabench.datasets import Task
+from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, MetabenchError, TableError
 from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
 from metabench.tables.agent_task import is_agent_task, load_table_task
@@ -219,7 +219,8 @@ def build_table(
     about = _group_size(group, device)
     if definition.kind == "agent" and not tasks:
         raise ArgumentError(f"space {definition.id!r} is of agents; name the environment: --tasks grid-navigation-v0.")
-    chosen = [load_table_task(name) for name in (tasks or identifiers("tasks", of="dataset"))]
+    load = load_table_task if definition.kind == "agent" else load_task
+    chosen = [load(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     check_trainable(definition, chosen)
     home = table_home(definition.id, out)
     names = tuple(task.id for task in chosen)

@@ -130,7 +130,7 @@ def test_a_rows_address_depends_on_the_agents_settings() -> None:
 def test_refusals(own: Path) -> None:
     with pytest.raises(ArgumentError, match="task 'mnist1d-v1' is a data set; space 'memory-v1' is of agents"):
         build_table("memory-v1", ["mnist1d-v1"], dry_run=True)
-    with pytest.raises(ArgumentError, match="task 'grid-navigation-v0' is an environment; space 'cells2-v1'"):
+    with pytest.raises(ArgumentError, match="'grid-navigation-v0' is an environment, not a data set"):
         build_table("cells2-v1", ["grid-navigation-v0"], dry_run=True)
     with pytest.raises(ArgumentError, match="name the environment"):
         build_table("memory-v1", dry_run=True)
