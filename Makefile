@@ -30,7 +30,7 @@ $(VENV)/installed: $(SETUP) | $(BIN)/python
 # learn2learn 0.2.0 ships C files that no longer compile: `build_ext` makes it generate them again, which only a PEP 517 build
 # passes on; --no-deps keeps its torchvision from replacing torch.
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn,jobqueue,parquet,cvx,fast]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test,dev,learn2learn,jobqueue,parquet,cvx,fast,tensorboard]'
 	$(PIP) install --quiet --no-deps --use-pep517 --config-settings=--build-option=build_ext learn2learn==0.2.0
 	@touch $@
 
