@@ -12,7 +12,7 @@ QUERY_PEERS := .venv-query-peers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl bench-meta bench-query bench-surrogate study-metarl clean
+	bench-metarl bench-meta bench-compiled bench-query bench-surrogate study-metarl clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-metarl: install-test ## time the meta-RL environments, beside gymnasium's 
 
 bench-meta: install-test ## our MAML's speed against learn2learn's, in one run
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/meta.py
+
+bench-compiled: install-test ## what compiled solves save, block by block
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/compiled.py
 
 bench-query: install $(QUERY_PEERS)/installed ## compare queries with nas-bench-graph, nats-bench, mf-prior-bench, yahpo-gym and Syne Tune
 	$(BIN)/python tests/benchmarks/query.py --peers $(QUERY_PEERS)/bin/python
