@@ -1,8 +1,8 @@
 """What compiled solves save: ``make bench-compiled``.
 
-Times a training step of each block that is solved iteratively (forward and backward, process-CPU, one thread) with the loop over
-torch operations and with the compiled one, in turn, on 27 replicates of 128 samples of width 32: the shape in which tables are
-built. Recurrent weights are three times their initial size, as they become in training.
+Times a training step of each block that is solved iteratively (forward and backward, process-CPU, one thread) with the
+loop over torch operations and with the compiled one, in turn, on 27 replicates of 128 samples of width 32: the shape in
+which tables are built. Recurrent weights are three times their initial size, as they become in training.
 """
 
 from __future__ import annotations
