@@ -8,6 +8,7 @@ import torch
 
 from metabench.blocks import BLOCKS
 from metabench.datasets import Splits, load_splits, load_task
+from metabench.layers.fixed_point import compiled
 from metabench.spaces import Architecture
 from metabench.training import METRICS, measure_cost, train
 from metabench.training.train import one_cycle, train_group
@@ -75,6 +76,15 @@ def test_costs_by_hand() -> None:
     assert tied.flops == 2 * (40 * 32 + 7 * 32 * 32 + 32 * 10)
     assert deq.activation_bytes < tied.activation_bytes  # the equilibrium keeps one evaluation, not six
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", ["gated.deq", "mlp.deq-monotone", "qp.simplex"])
+def test_operations_of_compiled_solves_are_counted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = measure_cost(Architecture((name,)), inputs=8, outputs=3, width=16)
+    monkeypatch.setattr(compiled, "has_compiler", lambda: False)
+    theirs = measure_cost(Architecture((name,)), inputs=8, outputs=3, width=16)
+    assert ours.flops == theirs.flops > 4 * 2 * 16 * 16
+    assert ours.activation_bytes == theirs.activation_bytes
 
 
 def test_weight_decay_is_decoupled_and_none_of_it_is_adam(small: tuple) -> None:

@@ -30,11 +30,14 @@ def compiled_iterate(
     """What :func:`~metabench.layers.fixed_point.iterate` answers, equal up to rounding; None where it has to do it.
 
     The compiled loop is for float32 states ``(replicates, batch, dim)`` on a CPU, maps whose form is known and
-    :class:`~metabench.layers.AlternatingAnderson` with ``compiled=True``.
+    :class:`~metabench.layers.AlternatingAnderson` with ``compiled=True``, and not while operations are watched, as FLOP
+    counters do.
     """
     if not isinstance(solver, AlternatingAnderson) or not solver.compiled or not has_compiler():
         return None
     if z.dtype != torch.float32 or z.ndim != 3 or z.device.type != "cpu":
+        return None
+    if torch._C._len_torch_dispatch_stack():  # somebody counts operations, which compiled ones would escape
         return None
     form = mapping.form()
     if form is None:
