@@ -1,7 +1,9 @@
 """Runs of several searchers: plan, folder, resume, report."""
 
+import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from metabench.searchers.random_search import RandomSearch
 from metabench.testing.toy_benchmark import make_toy_benchmark
 
 FAST = ["random", "regularized-evolution"]
+
+_SYNTHETIC = Path(__file__).parents[1] / "benchmarks" / "synthetic.py"
 
 
 class FailsOnSomeSeeds(RandomSearch):
@@ -265,7 +269,14 @@ def test_fixed_replicates_give_each_run_one(tmp_path):
     assert used == [{0}, {1}, {2}, {0}]
 
 
-def test_a_portfolio_needs_other_tasks(tmp_path):
+def test_a_portfolio_needs_other_tasks(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location(
+        "synthetic_table", Path(__file__).parents[1] / "benchmarks" / "synthetic.py"
+    )
+    synthetic = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(synthetic)
+    synthetic.write_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
+    monkeypatch.chdir(tmp_path)
     name = "cells2-v1/mnist1d-v1"
     with pytest.raises(ArgumentError, match="greedy-portfolio learns from other tasks of space 'cells2-v1'"):
         run_search(["random", "greedy-portfolio"], name, trials=5, seeds=1, out=tmp_path / "run")

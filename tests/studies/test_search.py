@@ -43,7 +43,8 @@ def synthetic():
     return module
 
 
-def test_one_command_makes_runs_page_and_claims(study, workplace, capsys):
+def test_one_command_makes_runs_page_and_claims(study, synthetic, workplace, capsys):
+    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     readme = workplace / "README.md"
     readme.write_text("before\n<!-- study -->\nold\n<!-- /study -->\nafter\n")
     words = ["--space", "cells2-v1", "--trials", "12", "--seeds", "2", *FAST, "--readme", "README.md"]
@@ -70,7 +71,8 @@ def test_one_command_makes_runs_page_and_claims(study, workplace, capsys):
     assert kept.stat().st_mtime_ns == before  # a second call does what is missing and no more
 
 
-def test_the_dry_run_says_what_smac_costs(study, workplace, capsys):
+def test_the_dry_run_says_what_smac_costs(study, synthetic, workplace, capsys):
+    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     assert study.main(["--space", "cells2-v1", "--dry-run"]) == 0
     out = capsys.readouterr().out
     # 20 seeds of 200 trials on one task at 0.06 and 0.03 s: 4 and 2 minutes
@@ -101,6 +103,7 @@ def test_a_space_without_a_table_gets_one_line(study, workplace, capsys):
 
 
 def test_a_run_folder_of_another_table_is_refused(study, synthetic, workplace, capsys):
+    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     words = ["--space", "cells2-v1", "--trials", "3", "--seeds", "1", *FASTEST]
     assert study.main(words) == 0
     synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
