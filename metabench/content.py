@@ -10,7 +10,7 @@ from typing import Any, Literal
 from metabench.errors import ContentError, DefinitionError
 from metabench.registry import did_you_mean
 
-__all__ = ["Kind", "folder", "identifiers", "is_path", "key_line", "locate", "read_toml"]
+__all__ = ["Kind", "find_measured", "folder", "identifiers", "is_path", "key_line", "locate", "read_toml"]
 
 Kind = Literal["search_spaces", "tasks", "surrogates"]
 
@@ -23,6 +23,17 @@ def folder(kind: Kind) -> Path:
     if (checkout / "pyproject.toml").is_file() and (checkout / kind).is_dir():
         return checkout / kind
     return _PACKAGE / "_content" / kind
+
+
+def find_measured(place: str, holds: str) -> Path | None:
+    """``place`` in ``surrogates`` of the working directory, else in the shipped one; None if neither is there.
+
+    Args:
+        place: a folder as ``"cells-v1/table"``.
+        holds: a file in it, by which it is known.
+    """
+    places = (root / place for root in (Path.cwd() / "surrogates", folder("surrogates")))
+    return next((found for found in places if (found / holds).is_file()), None)
 
 
 def identifiers(kind: Kind, *, of: str | None = None) -> tuple[str, ...]:

@@ -14,20 +14,16 @@ from metabench.learned.optimizers import OptimizerFactory
 from metabench.seeding import torch_generator
 from metabench.spaces import Architecture
 from metabench.spaces.group import NetworkGroup
-from metabench.training import METRICS
+from metabench.training.measure import METRICS, EpochMeans, checkpoint
 from metabench.training.tape import losses_and_gradients
-from metabench.training.train import _accuracy, _EpochMeans
 
 __all__ = ["train_by"]
 
 
 def _parameter_groups(network: NetworkGroup) -> list[tuple[Tensor, Sequence[Tensor]]]:
     """Parameters with the replicates that their leading axis stands for: all of them, or a part's."""
-    parts = [part for parts in network.stages for part in parts]
-    own = {id(p) for part in parts for p in part.block.parameters()}
-    whole = [p for p in network.parameters() if id(p) not in own]
-    groups: list[tuple[Tensor, Sequence[Tensor]]] = [(torch.arange(network.replicates), whole)]
-    return groups + [(part.rows, found) for part in parts if (found := list(part.block.parameters()))]
+    every = (torch.arange(network.replicates), network.shared_parameters())
+    return [every, *((part.rows, found) for part in network.parts if (found := list(part.block.parameters())))]
 
 
 def _lose(groups: Sequence[tuple[Tensor, Sequence[Tensor]]], lost: Tensor) -> None:
@@ -74,7 +70,7 @@ def train_by(
     lost, spent = torch.zeros(network.replicates, dtype=torch.bool), 0.0
     for epoch in range(1, protocol.epochs + 1):
         order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders])[:, :used]
-        means = _EpochMeans(network.replicates, x.device)
+        means = EpochMeans(network.replicates, x.device)
         for batch in order.split(protocol.batch_size, dim=1):
             start = time.thread_time()
             optimizer.zero_grad()
@@ -86,10 +82,6 @@ def train_by(
             means.add(losses, calls, protocol.batch_size)
         if epoch in protocol.checkpoints:
             row = protocol.checkpoints.index(epoch)
-            loss, forward, backward, unconverged, residual = means.means()
-            scores = [_accuracy(network, *pair) for pair in (held_out[:2], held_out[2:])]
-            val, test = (score.masked_fill(lost, 0.0) for score in scores)
-            loss = loss.masked_fill(lost, torch.inf)
-            columns = (loss, val, test, forward, backward, unconverged, residual.nan_to_num(posinf=0.0))
-            values[:, row], seconds[:, row] = torch.stack(columns, -1).numpy(), spent
+            values[:, row] = checkpoint(network, means, held_out, lost).numpy()
+            seconds[:, row] = spent
     return values.reshape(*shape, *values.shape[1:]), seconds.reshape(*shape, -1)

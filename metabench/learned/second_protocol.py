@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -220,14 +219,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.write(compare_rows(space, by_id[name], found) + "\n")
     if options.pack:
         from metabench.tables.shards import table_home
-        from metabench.tables.units import where
+        from metabench.tables.units import provenance as provenance_here
 
         factory = load(options.optimizer)
         arguments = [options.optimizer, "--space", space.id, "--tasks", *by_id, "--sample", str(options.sample)]
         provenance = {
             "optimizer": {"name": options.optimizer, "sha256": factory.manifest["sha256"]},
             "command": f"python -m metabench.learned.second_protocol {shlex.join(arguments)} --out FILE --pack",
-            "builds": {**where("cpu"), "date": datetime.now(UTC).date().isoformat()},
+            "builds": provenance_here(),
         }
         home = write_protocol(table_home(space.id) / "learned", space, rows, by_id, provenance)
         sys.stdout.write(f"rows: {home.parent.name}/{home.name}\n")

@@ -10,7 +10,7 @@ from metabench.content import key_line, locate, read_toml
 from metabench.errors import DefinitionError
 from metabench.registry import did_you_mean
 
-__all__ = ["SpaceDefinition", "check_keys", "read_space_definition"]
+__all__ = ["SpaceDefinition", "bad_key", "check_blocks", "check_keys", "read_space_definition"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,28 @@ def check_keys(path: Path, data: dict[str, Any], types: dict[str, tuple[type, st
         raise DefinitionError(f"{path}:1: key {missing[0]!r} is missing; expected {types[missing[0]][1]}.")
 
 
+def bad_key(path: Path, key: str, why: str) -> DefinitionError:
+    """What to say of a key of a definition file, with its line."""
+    return DefinitionError(f"{path}:{key_line(path, key)}: key {key!r} {why}")
+
+
+def check_blocks(path: Path, data: dict[str, Any]) -> None:
+    """Checks the keys that spaces of all kinds have: ``stages`` and ``blocks``.
+
+    Raises:
+        DefinitionError: naming file, line and key.
+    """
+    from metabench.blocks import BLOCKS
+
+    if not 1 <= data["stages"] <= 6:
+        raise bad_key(path, "stages", f"is {data['stages']}; expected 1 to 6.")
+    for block in data["blocks"]:
+        if not isinstance(block, str) or block not in BLOCKS:
+            raise bad_key(
+                path, "blocks", f"names an unknown block {block!r}.{did_you_mean(str(block), BLOCKS.names())}"
+            )
+
+
 def read_space_definition(name: str) -> SpaceDefinition:
     """Reads ``search_spaces/<name>.toml``, or the user's own file if ``name`` is a path.
 
@@ -83,28 +105,20 @@ def read_space_definition(name: str) -> SpaceDefinition:
         ContentError: if there is no such space.
         DefinitionError: naming file, line and key.
     """
-    from metabench.blocks import BLOCKS
     from metabench.spaces.architecture import SKIP
 
     path = locate("search_spaces", name)
     data = read_toml(path)
     check_keys(path, data, _TYPES, _REQUIRED)
 
-    def bad(key: str, why: str) -> DefinitionError:
-        return DefinitionError(f"{path}:{key_line(path, key)}: key {key!r} {why}")
-
-    if not 1 <= data["stages"] <= 6:
-        raise bad("stages", f"is {data['stages']}; expected 1 to 6.")
+    check_blocks(path, data)
     if not 1 <= data["width"] <= 4096:
-        raise bad("width", f"is {data['width']}; expected 1 to 4096.")
+        raise bad_key(path, "width", f"is {data['width']}; expected 1 to 4096.")
     if data.get("kind", "classifier") not in ("classifier", "agent"):
-        raise bad("kind", f"is {data['kind']!r}; expected 'classifier', 'agent' or 'joint'.")
+        raise bad_key(path, "kind", f"is {data['kind']!r}; expected 'classifier', 'agent' or 'joint'.")
     blocks = data["blocks"]
-    for block in blocks:
-        if not isinstance(block, str) or block not in BLOCKS:
-            raise bad("blocks", f"names an unknown block {block!r}.{did_you_mean(str(block), BLOCKS.names())}")
     if len(set(blocks)) != len(blocks) or len(blocks) < 2:
-        raise bad("blocks", "has repeats or fewer than two names; expected distinct block names.")
+        raise bad_key(path, "blocks", "has repeats or fewer than two names; expected distinct block names.")
     if SKIP in blocks:
         blocks = [SKIP, *(block for block in blocks if block != SKIP)]
     tuples = {"blocks": tuple(blocks), "tags": tuple(data.get("tags", ()))}

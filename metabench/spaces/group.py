@@ -84,10 +84,20 @@ class NetworkGroup(nn.Module):
                 block = make_block(name, width, generators(len(who), "block", stage, name), settings)
                 parts.append(Part(name, block, rows.to(device), len(who) == every))
             self.stages.append(parts)
-        self.blocks = nn.ModuleList(part.block for parts in self.stages for part in parts)
+        self.blocks = nn.ModuleList(part.block for part in self.parts)
         self.head_weight = stacked_normal((outputs, width), width**-0.5, generators(every, "head"))
         self.head_bias = nn.Parameter(torch.zeros(self.replicates, 1, outputs))
         self.to(device)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of all stages."""
+        return [part for parts in self.stages for part in parts]
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters that every replicate has: all but the blocks'."""
+        own = {id(p) for p in self.blocks.parameters()}
+        return [p for p in self.parameters() if id(p) not in own]
 
     def stem(self, x: Tensor) -> Tensor:
         """States ``(replicates, batch, width)`` of inputs that all share, ``(batch, inputs)``, or one batch a seed."""

@@ -20,7 +20,7 @@ from metabench.metarl.rollout import collect
 from metabench.metarl.settings import Settings
 from metabench.seeding import derive
 from metabench.spaces.architecture import Architecture
-from metabench.training import METRICS, Cost
+from metabench.training import METRICS, Cost, count_cost
 
 __all__ = ["agent_settings", "measure_agent", "train_agent"]
 
@@ -100,44 +100,19 @@ def measure_agent(architecture: Architecture, task: Task, width: int) -> Cost:
 
     Parameters are all that are trained, decoders too. Activation bytes are what a backward pass through one step keeps.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     settings = agent_settings(architecture, task, width)
     env = _environment(task, _COST_COPIES, settings.train_split)
     agent: Agent = AGENTS.get(task.parameters["agent"])(problem_of(env), settings, 0)
-    obs, weights = env.reset_tensor(seed=derive("metarl", "cost")), _parameters(agent)
+    obs = env.reset_tensor(seed=derive("metarl", "cost"))
     carry, generator = agent.begin(_COST_COPIES), torch.Generator().manual_seed(0)
     decision, carry = agent.act(carry, obs, generator)
     transition = env.step_tensor(decision.action.detach())
-    own, saved = {weight.untyped_storage().data_ptr() for weight in weights}, {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
     def step() -> Any:
         found, kept = agent.act(carry, obs, generator)
         return found, agent.observe(kept, decision.action, transition)
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        graph = step()
-    del graph
-    with torch.no_grad():
-        with FlopCounterMode(display=False) as counter:
-            step()
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-    return Cost(
-        params=sum(weight.numel() for weight in weights),
-        flops=counter.get_total_flops() / _COST_COPIES,
-        activation_bytes=sum(saved.values()) / _COST_COPIES,
-        latency_s=sorted(times)[len(times) // 2],
-    )
+    return count_cost(step, _parameters(agent), _COST_COPIES)
 
 
 def _environment(task: Task, copies: int, split: str) -> TrialVectorEnv:

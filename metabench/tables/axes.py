@@ -11,7 +11,7 @@ from metabench.errors import QueryError
 from metabench.registry import did_you_mean
 from metabench.tables.result import METRICS
 
-__all__ = ["epoch_place", "known_seed", "metric_columns", "unknown_seed"]
+__all__ = ["best_first", "epoch_place", "integer_codes", "known_seed", "metric_columns", "unknown_seed"]
 
 
 def epoch_place(epochs: Sequence[int], epoch: Any) -> int:
@@ -61,3 +61,20 @@ def metric_columns(metrics: Sequence[str]) -> list[int]:
         if name not in METRICS:
             raise QueryError(f"unknown metric {name!r}.{did_you_mean(str(name), METRICS)} Known: {', '.join(METRICS)}.")
     return [METRICS.index(name) for name in metrics]
+
+
+def integer_codes(codes: Any) -> np.ndarray:
+    """Codes as an array of integers ``(n,)``; one code is a list of one.
+
+    Raises:
+        QueryError: if they are not integers, or have another shape.
+    """
+    codes = np.atleast_1d(np.asarray(codes))
+    if codes.ndim != 1 or (codes.size and not np.issubdtype(codes.dtype, np.integer)):
+        raise QueryError(f"codes have shape {codes.shape} and type {codes.dtype}; expected integers (n,).")
+    return codes
+
+
+def best_first(scores: np.ndarray, metric: str) -> np.ndarray:
+    """The order of ``scores`` ``(n,)`` from best to worst, equal ones as they stand, NaN last."""
+    return np.argsort(-scores if metric in ("val_score", "test_score") else scores, kind="stable")

@@ -12,7 +12,7 @@ from metabench.datasets.task import Task
 from metabench.errors import MissingResultError, QueryError
 from metabench.seeding import numpy_generator
 from metabench.spaces import Space
-from metabench.tables.axes import epoch_place, known_seed, metric_columns, unknown_seed
+from metabench.tables.axes import best_first, epoch_place, integer_codes, known_seed, metric_columns, unknown_seed
 from metabench.tables.result import METRICS, Result, Status, make_result
 from metabench.tables.slices import UNCONVERGED_LIMIT, Slice, cut_slice
 from metabench.tables.source import Source
@@ -223,9 +223,7 @@ class Benchmark:
 
     def _codes(self, codes: Any) -> np.ndarray:
         """Checked codes, int64 ``(n,)``."""
-        codes = np.atleast_1d(np.asarray(codes))
-        if codes.ndim != 1 or (codes.size and not np.issubdtype(codes.dtype, np.integer)):
-            raise QueryError(f"codes have shape {codes.shape} and type {codes.dtype}; expected integers (n,).")
+        codes = integer_codes(codes)
         if codes.size and (codes.min() < 0 or codes.max() >= self._size):
             self.space_definition.canonical(int(codes.min() if codes.min() < 0 else codes.max()))
         return codes.astype(np.int64, copy=False)
@@ -263,6 +261,4 @@ class Benchmark:
             raise MissingResultError(f"{self.id}: kind='live' has no list of results; ask kind='table' for the best.")
         codes = self.space_definition.canonical_codes
         scores = self.query_batch(codes, metrics=(metric,))[:, 0]
-        higher = metric in ("val_score", "test_score")
-        order = np.argsort(-scores if higher else scores, kind="stable")
-        return [self.query(int(codes[i])) for i in order[:k] if not np.isnan(scores[i])]
+        return [self.query(int(codes[i])) for i in best_first(scores, metric)[:k] if not np.isnan(scores[i])]

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from metabench.content import identifiers
 from metabench.datasets import Task, load_task
-from metabench.errors import ArgumentError, MetabenchError, TableError
+from metabench.errors import ArgumentError, TableError
 from metabench.spaces import JointSpace, Space, load_space, load_tabular_space
 from metabench.tables.agent_task import is_agent_task, load_table_task
-from metabench.tables.cluster import dask_client
+from metabench.tables.carry_out import BuildReport, Where, carry_out
 from metabench.tables.groups import GROUP_SIZE, training_groups
+from metabench.tables.joint_build import build_joint
 from metabench.tables.pack import pack_rows
-from metabench.tables.shards import Shard, lock_table, read_shards, table_home, write_shard
+from metabench.tables.shards import finished_keys, table_home
 from metabench.tables.units import Unit, check_trainable, row_key, run_unit
 
-__all__ = ["BuildReport", "build_table", "pack_table", "run_units"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["BuildReport", "build_table", "pack_table"]
 
 _GROUP_ON_GPU = 1728  # all three-stage architectures of 12 blocks
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did.
-
-    Attributes:
-        space: space id.
-        tasks: task ids.
-        planned: trainings (architecture x task x seed) in the table.
-        done_before: those that were finished before this call.
-        trained: those that this call trained.
-        seconds: wall-clock seconds.
-        folder: where the table is.
-        packed: whether the table's arrays were written.
-        samples: configurations of a joint space; None of a table.
-    """
-
-    space: str
-    tasks: tuple[str, ...]
-    planned: int
-    done_before: int
-    trained: int
-    seconds: float
-    folder: Path
-    packed: bool
-    samples: int | None = None
 
 
 def _units(
@@ -65,7 +32,7 @@ def _units(
     missing = planned = 0
     for task in tasks:
         replicates = range(task.replicates if seeds is None else seeds)
-        finished = {key for shard in read_shards(home, task.id) for row in shard.keys for key in row}
+        finished = finished_keys(home, task.id)
         if is_agent_task(task):
             left_over, count = _agent_units(space, task, replicates, finished)
             units, missing, planned = units + left_over, missing + len(left_over), planned + count
@@ -99,46 +66,6 @@ def _agent_units(space: Space, task: Task, replicates: Sequence[int], finished: 
         unit for unit in units if row_key(unit.architectures[0], task, space.width, unit.seeds[0]) not in finished
     ]
     return wanted, len(units)
-
-
-def run_units(
-    work: Callable[[Any], Shard], units: Sequence[Any], trainings: int, client: Any, home: Path, progress: bool
-) -> None:
-    """Does ``work`` on the units; this process alone writes, so a killed worker loses only what it was training."""
-    from distributed import as_completed
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("training {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not (progress and sys.stderr.isatty())) as bar:
-        shown, finished = bar.add_task(home.name, total=trainings), 0
-        for future in as_completed(client.map(work, units, pure=False, retries=2)):
-            try:
-                shard = future.result()
-            except MetabenchError:
-                raise
-            except Exception as error:
-                raise TableError(f"a training failed on its worker: {error!r}; finished rows are kept.") from error
-            write_shard(home, shard)
-            count = len(shard.architectures) * len(shard.seeds)
-            finished += count
-            bar.update(shown, advance=count)
-            _log.info("%d of %d trainings", finished, trainings)
 
 
 def _group_size(group: int | None, device: str) -> int:
@@ -191,28 +118,17 @@ def build_table(
     Raises:
         MetabenchError: for a bad argument or definition, or if a training fails; what is finished is kept.
     """
-    start = time.monotonic()
     if (seeds is not None and seeds < 1) or (workers is not None and workers < 1):
         raise ArgumentError(f"seeds={seeds}, workers={workers}: expected at least 1.")
     definition = load_space(space)
+    where = Where(workers, scheduler, queue)
     if isinstance(definition, JointSpace):
         if device != "cpu" or group is not None:
             raise ArgumentError(
                 f"space {definition.id!r} is trained on the CPU, one by one; leave device and group out."
             )
-        from metabench.tables.joint_build import build_joint
-
         return build_joint(
-            definition,
-            tasks,
-            samples=samples,
-            seeds=seeds,
-            workers=workers,
-            scheduler=scheduler,
-            queue=queue,
-            out=out,
-            progress=progress,
-            dry_run=dry_run,
+            definition, tasks, where, samples=samples, seeds=seeds, out=out, progress=progress, dry_run=dry_run
         )
     if samples is not None:
         raise ArgumentError(f"samples={samples}: space {definition.id!r} is trained whole; leave it out.")
@@ -223,18 +139,17 @@ def build_table(
     chosen = [load(name) for name in (tasks or identifiers("tasks", of="dataset"))]
     check_trainable(definition, chosen)
     home = table_home(definition.id, out)
-    names = tuple(task.id for task in chosen)
-    if dry_run:
-        _, missing, planned = _units(definition, chosen, seeds, home, about, device)
-        return BuildReport(definition.id, names, planned, planned - missing, 0, 0.0, home, packed=False)
-    with lock_table(home):
-        units, missing, planned = _units(definition, chosen, seeds, home, about, device)
-        if units:
-            with dask_client(workers, scheduler, queue) as client:
-                run_units(run_unit, units, missing, client, home, progress)
-        pack_rows(definition, chosen, seeds, home)
-    seconds = time.monotonic() - start
-    return BuildReport(definition.id, names, planned, planned - missing, missing, seconds, home, packed=True)
+    return carry_out(
+        lambda: _units(definition, chosen, seeds, home, about, device),
+        run_unit,
+        where,
+        home,
+        space=definition.id,
+        tasks=tuple(task.id for task in chosen),
+        pack=lambda: pack_rows(definition, chosen, seeds, home),
+        progress=progress,
+        dry_run=dry_run,
+    )
 
 
 def pack_table(space: str, tasks: Sequence[str] | None = None, *, out: Path | None = None) -> Path:

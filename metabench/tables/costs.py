@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from metabench.errors import ArgumentError, TableError
 from metabench.spaces import Architecture, Space, load_tabular_space
 from metabench.tables.result import ARCHITECTURE_METRICS
 from metabench.tables.shards import lock_table, table_home, write_atomically
-from metabench.tables.units import check_trainable, where
+from metabench.tables.units import check_trainable, provenance
 
 __all__ = ["measure_costs", "read_costs"]
 
@@ -67,7 +66,7 @@ def _write(space: Space, task: Task, home: Path, costs: dict[Architecture, np.nd
         "task": task.id,
         "costs": list(ARCHITECTURE_METRICS),
         "keys": [_key(architecture, task, space.width) for architecture in costs],
-        "provenance": {**where("cpu"), "date": datetime.now(UTC).date().isoformat(), "load": os.getloadavg()[0]},
+        "provenance": {**provenance(), "load": os.getloadavg()[0]},
         "licence": "Apache-2.0",
         "command": f"metabench measure {space.id} --tasks {task.id}",
     }

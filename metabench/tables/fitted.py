@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metabench.content import folder
+from metabench.content import find_measured, folder
 from metabench.datasets.task import Task
 from metabench.errors import TableError
 from metabench.spaces import Space
@@ -34,11 +34,11 @@ def find_surrogate(space_id: str, task_id: str) -> Path:
     Raises:
         TableError: if there is none; the message says how to fit it.
     """
-    places = [root / space_id / "surrogate" / task_id for root in (Path.cwd() / "surrogates", folder("surrogates"))]
-    for place in places:
-        if (place / MANIFEST).is_file():
-            return place
-    fitted = sorted({path.parent.name for place in places for path in place.parent.glob(f"*/{MANIFEST}")})
+    found = find_measured(f"{space_id}/surrogate/{task_id}", MANIFEST)
+    if found is not None:
+        return found
+    homes = (root / space_id / "surrogate" for root in (Path.cwd() / "surrogates", folder("surrogates")))
+    fitted = sorted({path.parent.name for home in homes for path in home.glob(f"*/{MANIFEST}")})
     raise TableError(
         f"{space_id}/{task_id} has no fitted surrogate here (tasks that have: {', '.join(fitted) or 'none'}); fit it "
         f"with 'metabench fit {space_id} --tasks {task_id}', or use kind='table' or 'live'."

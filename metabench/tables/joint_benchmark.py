@@ -12,7 +12,7 @@ from metabench.datasets.task import Task
 from metabench.errors import ArchitectureError, MissingResultError, QueryError
 from metabench.seeding import numpy_generator
 from metabench.spaces.joint import JointSpace
-from metabench.tables.axes import epoch_place, known_seed, metric_columns
+from metabench.tables.axes import best_first, epoch_place, integer_codes, known_seed, metric_columns
 from metabench.tables.joint_source import JointSource
 from metabench.tables.result import METRICS, Result, make_result
 from metabench.tables.slices import statuses
@@ -143,9 +143,7 @@ class JointBenchmark:
 
     def _codes(self, codes: Any) -> np.ndarray:
         """Checked canonical codes, int64 ``(n,)``."""
-        codes = np.atleast_1d(np.asarray(codes))
-        if codes.ndim != 1 or (codes.size and not np.issubdtype(codes.dtype, np.integer)):
-            raise QueryError(f"codes have shape {codes.shape} and type {codes.dtype}; expected integers (n,).")
+        codes = integer_codes(codes)
         size = self.space_definition.size
         if codes.size and (codes.min() < 0 or codes.max() >= size):
             wrong = int(codes.min() if codes.min() < 0 else codes.max())
@@ -176,6 +174,4 @@ class JointBenchmark:
             raise MissingResultError(f"{self.id}: kind='live' has no list of results; ask kind='surrogate'.")
         codes = np.unique(self.sample(_POOL, 0))
         scores = self.query_batch(codes, metrics=(metric,))[:, 0]
-        higher = metric in ("val_score", "test_score")
-        order = np.argsort(-scores if higher else scores, kind="stable")
-        return [self.query(int(codes[i])) for i in order[:k]]
+        return [self.query(int(codes[i])) for i in best_first(scores, metric)[:k]]

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from metabench.datasets import load_task
 from metabench.errors import ArgumentError
 from metabench.spaces.joint import JointSpace
-from metabench.tables.build import BuildReport, run_units
-from metabench.tables.cluster import dask_client
+from metabench.tables.carry_out import BuildReport, Where, carry_out
 from metabench.tables.joint_units import check_conditions, joint_task, joint_units, run_joint_unit
-from metabench.tables.shards import lock_table, table_home
+from metabench.tables.shards import table_home
 
 __all__ = ["build_joint"]
 
 
 def build_joint(
     space: JointSpace,
-    tasks: Sequence[str] | None = None,
+    tasks: Sequence[str] | None,
+    where: Where,
     *,
     samples: int | None = None,
     seeds: int | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    queue: str | None = None,
     out: Path | None = None,
     progress: bool = False,
     dry_run: bool = False,
@@ -35,11 +31,9 @@ def build_joint(
     Args:
         space: the space.
         tasks: ids or paths; those of the definition if left out.
+        where: the workers.
         samples: configurations; as many as the definition says if left out.
         seeds: of each configuration; 1 by default. Replicated ones have the definition's number, if that is more.
-        workers: as :func:`~metabench.tables.build_table`.
-        scheduler: likewise.
-        queue: likewise.
         out: the space's folder; ``surrogates/<space>`` by default.
         progress: show a bar on stderr if it is a terminal.
         dry_run: plan only.
@@ -47,7 +41,6 @@ def build_joint(
     Raises:
         MetabenchError: for a bad argument or definition, or if a training fails; what is finished is kept.
     """
-    start = time.monotonic()
     samples = space.sampling.samples if samples is None else samples
     if samples < 1:
         raise ArgumentError(f"samples={samples}: expected at least 1.")
@@ -59,14 +52,15 @@ def build_joint(
                 f"space {space.id!r} has batches of {space.sampling.batch_size}, and {task.id} only "
                 f"{task.splits['train']} training rows; choose another task."
             )
-    home, names = table_home(space.id, out), tuple(task.id for task in chosen)
-    if dry_run:
-        _, missing, planned = joint_units(space, chosen, samples, seeds or 1, home)
-        return BuildReport(space.id, names, planned, planned - missing, 0, 0.0, home, False, samples)
-    with lock_table(home):
-        units, missing, planned = joint_units(space, chosen, samples, seeds or 1, home)
-        if units:
-            with dask_client(workers, scheduler, queue) as client:
-                run_units(run_joint_unit, units, missing, client, home, progress)
-    seconds = time.monotonic() - start
-    return BuildReport(space.id, names, planned, planned - missing, missing, seconds, home, False, samples)
+    home = table_home(space.id, out)
+    return carry_out(
+        lambda: joint_units(space, chosen, samples, seeds or 1, home),
+        run_joint_unit,
+        where,
+        home,
+        space=space.id,
+        tasks=tuple(task.id for task in chosen),
+        samples=samples,
+        progress=progress,
+        dry_run=dry_run,
+    )

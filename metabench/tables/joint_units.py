@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from metabench.blocks import BLOCKS
 from metabench.datasets import Task
 from metabench.errors import DefinitionError
 from metabench.spaces.joint import JointArchitecture, JointSpace
-from metabench.tables.shards import Shard, read_shards
-from metabench.tables.units import TRAINER_VERSION, where
+from metabench.tables.shards import Shard, finished_keys
+from metabench.tables.units import TRAINER_VERSION, provenance
 
 __all__ = ["JointUnit", "check_conditions", "joint_key", "joint_task", "joint_units", "run_joint_unit"]
 
@@ -102,9 +101,7 @@ def joint_units(
         seeds: of each configuration; replicated ones have as many as the definition says, if that is more.
         home: the space's folder.
     """
-    finished = {
-        task.id: {key for shard in read_shards(home, task.id) for row in shard.keys for key in row} for task in tasks
-    }
+    finished = {task.id: finished_keys(home, task.id) for task in tasks}
     architectures = [space.architecture(space.sample(i)) for i in range(samples)]
     units: list[JointUnit] = []
     missing = planned = 0
@@ -145,5 +142,5 @@ def run_joint_unit(unit: JointUnit) -> Shard:
         values=np.stack([curve.values for curve in curves]),
         seconds=np.stack([curve.seconds for curve in curves]).astype(np.float32),
         cost=np.array([astuple(cost) for cost in costs], dtype=np.float64),
-        provenance={**where("cpu"), "date": datetime.now(UTC).date().isoformat()},
+        provenance=provenance(),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metabench.content import folder
+from metabench.content import find_measured
 from metabench.datasets.task import Task
 from metabench.errors import QueryError, TableError
 from metabench.registry import did_you_mean
@@ -126,8 +126,7 @@ def open_protocol(
         raise QueryError(
             f"unknown protocol {protocol!r}.{did_you_mean(str(protocol), PROTOCOLS)} Known: {', '.join(PROTOCOLS)}."
         )
-    places = [Path.cwd() / "surrogates" / space.id / protocol, folder("surrogates") / space.id / protocol]
-    home = next((place for place in places if (place / "manifest.json").is_file()), None)
+    home = find_measured(f"{space.id}/{protocol}", "manifest.json")
     how = f"'python -m metabench.learned.second_protocol OPTIMIZER --space {space.id} --tasks {task.id} --out FILE'"
     if home is None:
         raise QueryError(f"space {space.id!r} has no rows of protocol {protocol!r}; train some with {how}.")

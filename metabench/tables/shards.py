@@ -17,7 +17,16 @@ import numpy as np
 from metabench.content import folder
 from metabench.errors import TableError
 
-__all__ = ["Shard", "lock_table", "read_shards", "table_home", "write_atomically", "write_shard", "write_together"]
+__all__ = [
+    "Shard",
+    "finished_keys",
+    "lock_table",
+    "read_shards",
+    "table_home",
+    "write_atomically",
+    "write_shard",
+    "write_together",
+]
 
 
 @dataclass(frozen=True)
@@ -150,3 +159,12 @@ def read_shards(home: Path, task_id: str) -> Iterator[Shard]:
         except Exception as error:  # a damaged archive raises many kinds
             raise TableError(f"{path}: damaged rows ({error}); delete the file and build again.") from error
         yield shard
+
+
+def finished_keys(home: Path, task_id: str) -> set[str]:
+    """The content addresses of a task's finished rows, stale ones too.
+
+    Raises:
+        TableError: if a file is damaged.
+    """
+    return {key for shard in read_shards(home, task_id) for row in shard.keys for key in row}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from metabench.content import folder
+from metabench.content import find_measured, folder
 from metabench.errors import TableError
 from metabench.tables.pack import SCHEMA_VERSION
 
@@ -37,10 +37,9 @@ def find_table(space_id: str) -> Path:
     Raises:
         TableError: if there is none; the message says how to build it.
     """
-    places = [Path.cwd() / "surrogates" / space_id / "table", folder("surrogates") / space_id / "table"]
-    for place in places:
-        if (place / "manifest.json").is_file():
-            return place
+    place = find_measured(f"{space_id}/table", "manifest.json")
+    if place is not None:
+        return place
     shipped = sorted(path.parent.parent.name for path in folder("surrogates").glob("*/table/manifest.json"))
     raise TableError(
         f"space {space_id!r} has no table here; build it with 'metabench build --space {space_id}', or use one that is "

@@ -23,7 +23,7 @@ from metabench.spaces.architecture import Architecture
 from metabench.tables.agent_task import is_agent_task
 from metabench.tables.shards import Shard
 
-__all__ = ["Unit", "check_trainable", "protocol_hash", "row_key", "run_unit", "where"]
+__all__ = ["Unit", "check_trainable", "protocol_hash", "provenance", "row_key", "run_unit"]
 
 TRAINER_VERSION = 2  # raised when the trainer's numerics change
 
@@ -73,9 +73,13 @@ def row_key(architecture: Architecture, task: Task, width: int, seed: int) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def provenance(device: str = "cpu") -> dict[str, str]:
+    """Commit, machine, library versions and date, of what is measured here and now."""
+    return {**_where(device), "date": datetime.now(UTC).date().isoformat()}
+
+
 @lru_cache(maxsize=4)
-def where(device: str) -> dict[str, str]:
-    """Commit, machine and library version, for the provenance of what is measured here."""
+def _where(device: str) -> dict[str, str]:
     from metabench.layers.fixed_point.compiled import has_compiler
 
     folder = Path(__file__).resolve().parents[2]
@@ -134,5 +138,5 @@ def run_unit(unit: Unit) -> Shard:
         values=values,
         seconds=seconds.astype(np.float32),
         cost=cost,
-        provenance={**where(unit.device), "date": datetime.now(UTC).date().isoformat()},
+        provenance=provenance(unit.device),
     )

@@ -8,20 +8,11 @@ import numpy as np
 
 from metabench.seeding import numpy_generator
 from metabench.surrogate import Measurements
+from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
 
 __all__ = ["SyntheticTable", "synthetic_table"]
 
-_METRICS = (
-    "train_loss",
-    "val_score",
-    "test_score",
-    "nfe_forward",
-    "nfe_backward",
-    "unconverged",
-    "residual",
-    "train_seconds",
-)
-_COSTS = ("params", "flops", "activation_bytes", "latency_s")
+_METRICS = (*TRAINING_METRICS, "train_seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,5 +79,5 @@ def synthetic_table(
     values[..., _METRICS.index("residual")] = 1e-4
     values[..., _METRICS.index("train_seconds")] = (0.1 + 0.2 * solves)[:, None, None] * np.array(epochs)
     costs = np.stack([100.0 + 50.0 * solves, 1e3 * solves, 64.0 * solves, np.full(n, np.nan)], axis=1)
-    measured = Measurements(blocks, digits, epochs, _METRICS, values, _COSTS, costs)
+    measured = Measurements(blocks, digits, epochs, _METRICS, values, ARCHITECTURE_METRICS, costs)
     return SyntheticTable(measured, truth, noise_sd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from metabench.seeding import torch_generator
 from metabench.spaces.architecture import Architecture
 from metabench.spaces.network import Network
 
-__all__ = ["Cost", "measure_cost"]
+__all__ = ["Cost", "count_cost", "measure_cost"]
 
 _BATCH = 128
 
@@ -42,7 +43,19 @@ def measure_cost(
     """Counts and times ``architecture``. All but the latency are equal on every machine."""
     network = Network(architecture, inputs, outputs, width, [0], settings)
     x = torch.randn(1, _BATCH, inputs, generator=torch_generator("cost"))
-    own = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    return count_cost(lambda: network(x)[0], network.parameters(), _BATCH)
+
+
+def count_cost(step: Callable[[], object], weights: Iterable[torch.Tensor], samples: int) -> Cost:
+    """Counts and times ``step``.
+
+    Args:
+        step: does the work once, and returns what holds the graph.
+        weights: the trainable parameters, each once.
+        samples: that a step works on.
+    """
+    weights = list(weights)
+    own = {weight.untyped_storage().data_ptr() for weight in weights}
     saved: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -52,19 +65,19 @@ def measure_cost(
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logits, _ = network(x)
-    del logits
+        graph = step()
+    del graph
     with torch.no_grad():
         with FlopCounterMode(display=False) as counter:
-            network(x)
+            step()
         times = []
         for _ in range(20):
             start = time.perf_counter()
-            network(x)
+            step()
             times.append(time.perf_counter() - start)
     return Cost(
-        params=sum(p.numel() for p in network.parameters()),
-        flops=counter.get_total_flops() / _BATCH,
-        activation_bytes=sum(saved.values()) / _BATCH,
+        params=sum(weight.numel() for weight in weights),
+        flops=counter.get_total_flops() / samples,
+        activation_bytes=sum(saved.values()) / samples,
         latency_s=sorted(times)[len(times) // 2],
     )

@@ -18,17 +18,14 @@ from metabench.spaces.architecture import Architecture
 from metabench.spaces.group import NetworkGroup
 from metabench.training.clipping import clip_factor, scale_gradients, squared_norms
 from metabench.training.clock import seconds_on
-from metabench.training.tape import Call, losses_and_gradients
+from metabench.training.measure import METRICS, EpochMeans, checkpoint
+from metabench.training.tape import losses_and_gradients
 
 __all__ = ["METRICS", "TrainingCurve", "one_cycle", "train", "train_group"]
-
-METRICS = ("train_loss", "val_score", "test_score", "nfe_forward", "nfe_backward", "unconverged", "residual")
 
 _WARM_UP = 0.3  # fraction of the steps in which the learning rate rises
 _START = 1 / 25  # of the peak
 _END = 1e-4
-_ROWS = 9000  # samples of all replicates that are evaluated at once: they fit a CPU's cache
-_ROWS_ELSEWHERE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,8 @@ def one_cycle(step: int, steps: int) -> float:
 
 def _peak_rates(network: NetworkGroup, rates: dict[str, float]) -> list[dict[str, Any]]:
     """Parameter groups by peak learning rate: a block's own, else the default."""
-    groups: dict[float, list[Tensor]] = {}
-    own = {id(p) for block in network.blocks for p in block.parameters()}
-    groups[rates["default"]] = [p for p in network.parameters() if id(p) not in own]
-    for part in (part for parts in network.stages for part in parts):
+    groups: dict[float, list[Tensor]] = {rates["default"]: [*network.shared_parameters()]}
+    for part in network.parts:
         rate = rates.get(part.name, rates["default"])
         groups.setdefault(rate, []).extend(part.block.parameters())
     return [{"params": groups[rate], "peak": rate} for rate in sorted(groups)]
@@ -76,10 +71,8 @@ class _Clip:
 
     def __init__(self, network: NetworkGroup, limit: float) -> None:
         self.limit, self.replicates = limit, network.replicates
-        parts = [part for parts in network.stages for part in parts]
-        own = {id(p) for part in parts for p in part.block.parameters()}
-        self.whole = [p for p in network.parameters() if id(p) not in own]
-        self.parts = [(part, list(part.block.parameters())) for part in parts]
+        self.whole = network.shared_parameters()
+        self.parts = [(part, list(part.block.parameters())) for part in network.parts]
 
     def __call__(self) -> None:
         squares = squared_norms(self.whole)
@@ -92,47 +85,6 @@ class _Clip:
         scale_gradients(self.whole, factor)
         for part, parameters in self.parts:
             scale_gradients(parameters, part.gather(factor))
-
-
-@torch.no_grad()
-def _accuracy(network: NetworkGroup, x: Tensor, y: Tensor) -> Tensor:
-    correct = torch.zeros(network.replicates, device=x.device)
-    rows = _ROWS if x.device.type == "cpu" else _ROWS_ELSEWHERE
-    chunk = max(1, min(1000, rows // network.replicates))
-    for start in range(0, len(x), chunk):
-        logits = network(x[start : start + chunk])
-        correct += (logits.argmax(-1) == y[start : start + chunk]).sum(-1)
-    return correct / len(x)
-
-
-class _EpochMeans:
-    """Sums of the solver metrics over an epoch's steps, a replicate each."""
-
-    def __init__(self, replicates: int, device: torch.device) -> None:
-        self.sums = torch.zeros(5, replicates, device=device)
-        self.steps = 0
-
-    def add(self, losses: Tensor, calls: Sequence[Call], batch: int) -> None:
-        """Adds a step: the losses ``(replicates,)`` and the blocks' calls, after the backward pass."""
-        self.steps += 1
-        self.sums[0] += losses
-        missed = torch.zeros(len(losses), batch, dtype=torch.bool, device=losses.device)
-        worst = torch.zeros_like(losses)
-        for call in calls:
-            rows, record = call.part.rows, call.record
-            unconverged, back = ~record.converged, record.backward
-            self.sums[1].index_add_(0, rows, record.nfe.float().mean(-1))
-            if back is not None:
-                self.sums[2].index_add_(0, rows, back.nfe.float().mean(-1))
-                unconverged |= ~back.converged
-            missed.index_copy_(0, rows, missed.index_select(0, rows) | unconverged)
-            worst.index_copy_(0, rows, torch.maximum(worst.index_select(0, rows), record.residual.mean(-1)))
-        self.sums[3] += missed.float().mean(-1)
-        self.sums[4] += worst
-
-    def means(self) -> Tensor:
-        """Loss, forward NFE, backward NFE, unconverged, residual: ``(5, replicates)``."""
-        return self.sums / max(self.steps, 1)
 
 
 def train(architecture: Architecture, task: Task, splits: Splits, width: int, seeds: Sequence[int]) -> TrainingCurve:
@@ -183,9 +135,10 @@ def train_group(
     values = np.full((replicates, len(protocol.checkpoints), len(METRICS)), np.nan, dtype=np.float32)
     seconds = np.zeros((replicates, len(protocol.checkpoints)))
     spent, step = torch.zeros(replicates, dtype=torch.float64, device=device), 0
+    lost = torch.zeros(replicates, dtype=torch.bool, device=device)
     for epoch in range(1, protocol.epochs + 1):
         order = torch.stack([torch.randperm(len(x), generator=generator) for generator in orders]).to(device)
-        means = _EpochMeans(replicates, device)
+        means = EpochMeans(replicates, device)
         for batch in order[:, : batches * protocol.batch_size].split(protocol.batch_size, dim=1):
             start = seconds_on(device)
             for group in optimizer.param_groups:
@@ -203,16 +156,7 @@ def train_group(
             step += 1
         if epoch in protocol.checkpoints:
             row = protocol.checkpoints.index(epoch)
-            loss, forward, backward, unconverged, residual = means.means()
-            val = _accuracy(network, held_out[0], held_out[1])
-            test = _accuracy(network, held_out[2], held_out[3])
-            diverged = ~torch.isfinite(loss)
-            loss = torch.where(diverged, float("inf"), loss)
-            val, test = val.masked_fill(diverged, 0.0), test.masked_fill(diverged, 0.0)
-            columns = torch.stack(
-                [loss, val, test, forward, backward, unconverged, residual.nan_to_num(posinf=0.0)], -1
-            )
-            values[:, row] = columns.cpu().numpy()
+            values[:, row] = checkpoint(network, means, held_out, lost).cpu().numpy()
             seconds[:, row] = spent.cpu().numpy()
     curves, clocks = values.reshape(*shape, *values.shape[1:]), seconds.reshape(*shape, -1)
     return [TrainingCurve(protocol.checkpoints, *pair) for pair in zip(curves, clocks, strict=True)]

@@ -11,11 +11,8 @@ spec = importlib.util.spec_from_file_location("search_overhead", Path(__file__).
 search_overhead = importlib.util.module_from_spec(spec)
 
 
-def test_the_table_of_overheads(capsys, monkeypatch, tmp_path):
-    made = importlib.util.spec_from_file_location("synthetic_table", Path(__file__).with_name("synthetic.py"))
-    synthetic = importlib.util.module_from_spec(made)
-    made.loader.exec_module(synthetic)
-    synthetic.write_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
+def test_the_table_of_overheads(capsys, monkeypatch, tmp_path, write_synthetic_table):
+    write_synthetic_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "search_overhead", search_overhead)
     spec.loader.exec_module(search_overhead)

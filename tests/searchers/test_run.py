@@ -1,9 +1,7 @@
 """Runs of several searchers: plan, folder, resume, report."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +17,6 @@ from metabench.searchers.random_search import RandomSearch
 from metabench.testing.toy_benchmark import make_toy_benchmark
 
 FAST = ["random", "regularized-evolution"]
-
-_SYNTHETIC = Path(__file__).parents[1] / "benchmarks" / "synthetic.py"
 
 
 class FailsOnSomeSeeds(RandomSearch):
@@ -269,13 +265,8 @@ def test_fixed_replicates_give_each_run_one(tmp_path):
     assert used == [{0}, {1}, {2}, {0}]
 
 
-def test_a_portfolio_needs_other_tasks(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location(
-        "synthetic_table", Path(__file__).parents[1] / "benchmarks" / "synthetic.py"
-    )
-    synthetic = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(synthetic)
-    synthetic.write_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
+def test_a_portfolio_needs_other_tasks(tmp_path, monkeypatch, write_synthetic_table):
+    write_synthetic_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
     monkeypatch.chdir(tmp_path)
     name = "cells2-v1/mnist1d-v1"
     with pytest.raises(ArgumentError, match="greedy-portfolio learns from other tasks of space 'cells2-v1'"):

@@ -35,16 +35,8 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def synthetic():
-    spec = importlib.util.spec_from_file_location("synthetic_table", HERE.parent / "benchmarks" / "synthetic.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_one_command_makes_runs_page_and_claims(study, synthetic, workplace, capsys):
-    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
+def test_one_command_makes_runs_page_and_claims(study, write_synthetic_table, workplace, capsys):
+    write_synthetic_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     readme = workplace / "README.md"
     readme.write_text("before\n<!-- study -->\nold\n<!-- /study -->\nafter\n")
     words = ["--space", "cells2-v1", "--trials", "12", "--seeds", "2", *FAST, "--readme", "README.md"]
@@ -71,8 +63,8 @@ def test_one_command_makes_runs_page_and_claims(study, synthetic, workplace, cap
     assert kept.stat().st_mtime_ns == before  # a second call does what is missing and no more
 
 
-def test_the_dry_run_says_what_smac_costs(study, synthetic, workplace, capsys):
-    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
+def test_the_dry_run_says_what_smac_costs(study, write_synthetic_table, workplace, capsys):
+    write_synthetic_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     assert study.main(["--space", "cells2-v1", "--dry-run"]) == 0
     out = capsys.readouterr().out
     # 20 seeds of 200 trials on one task at 0.06 and 0.03 s: 4 and 2 minutes
@@ -80,9 +72,9 @@ def test_the_dry_run_says_what_smac_costs(study, synthetic, workplace, capsys):
     assert not (workplace / "runs").exists()
 
 
-def test_every_task_of_the_table_is_searched_and_gaps_are_named(study, synthetic, workplace, capsys):
+def test_every_task_of_the_table_is_searched_and_gaps_are_named(study, write_synthetic_table, workplace, capsys):
     tasks = ("mnist1d-v1", "letter-v1")
-    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", tasks, seeds=2, leave_out=3)
+    write_synthetic_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", tasks, seeds=2, leave_out=3)
     readme = workplace / "README.md"
     readme.write_text("<!-- study -->\n<!-- /study -->\n")
     words = ["--space", "cells2-v1", "--trials", "6", "--seeds", "2", *FASTEST]
@@ -102,11 +94,11 @@ def test_a_space_without_a_table_gets_one_line(study, workplace, capsys):
     assert line.startswith("study: space 'cells9-v1' has no table here; build it with 'metabench build")
 
 
-def test_a_run_folder_of_another_table_is_refused(study, synthetic, workplace, capsys):
-    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
+def test_a_run_folder_of_another_table_is_refused(study, write_synthetic_table, workplace, capsys):
+    write_synthetic_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=3)
     words = ["--space", "cells2-v1", "--trials", "3", "--seeds", "1", *FASTEST]
     assert study.main(words) == 0
-    synthetic.write_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
+    write_synthetic_table(workplace / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
     capsys.readouterr()
     assert study.main(words) == 2
     said = capsys.readouterr().err

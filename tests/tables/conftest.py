@@ -1,7 +1,7 @@
 """A small space and task of the user's own, so that a whole build takes seconds."""
 
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,18 +56,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic(tmp_path_factory: pytest.TempPathFactory, write_synthetic_table: Callable[..., Path]) -> Path:
     """A table of cells2-v1 with random numbers on two tasks; the last group of architectures is not trained."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-        from synthetic import write_table
-
-        home = tmp_path_factory.mktemp("synthetic") / "cells2-v1"
-        write_table(home, "cells2-v1", ("mnist1d-v1", "spirals-v1"), seeds=None, leave_out=1)
+    home = tmp_path_factory.mktemp("synthetic") / "cells2-v1"
+    write_synthetic_table(home, "cells2-v1", ("mnist1d-v1", "spirals-v1"), seeds=None, leave_out=1)
     return home
 
 

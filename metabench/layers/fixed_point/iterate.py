@@ -64,12 +64,12 @@ def iterate(
         The value ``(..., dim)`` and the per-sample record. A sample that became non-finite has the value of its last
         finite check, or the initial iterate.
     """
-    batch = Batch(z, stopping, scale)
     if z.numel() == 0:
-        return batch.result()
+        return Batch(z, stopping, scale).result()
     solved = compiled_iterate(mapping, z, solver, stopping, scale)
     if solved is not None:
         return solved
+    batch = Batch(z, stopping, scale)
     f, state, every = _Image(mapping), solver.init(z), stopping.check_every or solver.check_every
     for step in range(1, stopping.max_steps + 1):
         f.calls += 1

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate", "Estimator", "Inner", "Noise"]
+from metabench.errors import ArgumentError
+
+__all__ = ["Estimate", "Estimator", "Inner", "Noise", "antithetic", "check_sigma"]
 
 
 class Inner(Protocol):
@@ -71,3 +73,18 @@ class Estimator(ABC):
             memory: ``(units, n)``.
             noise: the units' draws.
         """
+
+
+def check_sigma(sigma: float) -> None:
+    """Refuses a standard deviation that is not positive.
+
+    Raises:
+        ArgumentError: with the value.
+    """
+    if not sigma > 0:
+        raise ArgumentError(f"sigma={sigma}: expected a positive number.")
+
+
+def antithetic(direction: Tensor, up: Tensor, down: Tensor, sigma: float) -> Tensor:
+    """direction (up - down) / (2 sigma^2), of each unit ``(units, n)``; the losses are ``(units,)``."""
+    return direction * ((up - down) / (2 * sigma**2))[:, None]

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabench.errors import ArgumentError
-from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise
+from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise, antithetic, check_sigma
 
 __all__ = ["NoiseReuseES"]
 
@@ -33,8 +32,7 @@ class NoiseReuseES(Estimator):
     runs_per_unit = 2
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise ArgumentError(f"sigma={self.sigma}: expected a positive number.")
+        check_sigma(self.sigma)
 
     @torch.no_grad()
     def estimate(self, inner: Inner, weights: Tensor, run: Any, memory: Tensor, noise: Noise) -> Estimate:
@@ -43,5 +41,5 @@ class NoiseReuseES(Estimator):
         epsilon = torch.stack(draws)
         run, losses = inner.unroll(torch.cat([weights + epsilon, weights - epsilon]), run)
         up, down = losses.chunk(2)
-        gradient = epsilon * ((up - down) / (2 * self.sigma**2))[:, None]
+        gradient = antithetic(epsilon, up, down, self.sigma)
         return Estimate(gradient, (up + down) / 2, run, epsilon)

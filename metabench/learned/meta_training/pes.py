@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabench.errors import ArgumentError
-from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise
+from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise, antithetic, check_sigma
 
 __all__ = ["PersistentES"]
 
@@ -30,8 +29,7 @@ class PersistentES(Estimator):
     runs_per_unit = 2
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise ArgumentError(f"sigma={self.sigma}: expected a positive number.")
+        check_sigma(self.sigma)
 
     @torch.no_grad()
     def estimate(self, inner: Inner, weights: Tensor, run: Any, memory: Tensor, noise: Noise) -> Estimate:
@@ -40,5 +38,5 @@ class PersistentES(Estimator):
         xi = memory + epsilon
         run, losses = inner.unroll(torch.cat([weights + epsilon, weights - epsilon]), run)
         up, down = losses.chunk(2)
-        gradient = xi * ((up - down) / (2 * self.sigma**2))[:, None]
+        gradient = antithetic(xi, up, down, self.sigma)
         return Estimate(gradient, (up + down) / 2, run, xi)

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabench.errors import ArgumentError
-from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise
+from metabench.learned.meta_training.estimators import Estimate, Estimator, Inner, Noise, antithetic, check_sigma
 
 __all__ = ["TruncatedES"]
 
@@ -31,8 +30,7 @@ class TruncatedES(Estimator):
     runs_per_unit = 3
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise ArgumentError(f"sigma={self.sigma}: expected a positive number.")
+        check_sigma(self.sigma)
 
     @torch.no_grad()
     def estimate(self, inner: Inner, weights: Tensor, run: Any, memory: Tensor, noise: Noise) -> Estimate:
@@ -40,5 +38,5 @@ class TruncatedES(Estimator):
         epsilon = self.sigma * torch.stack([noise(unit) for unit in range(units)])
         run, losses = inner.unroll(torch.cat([weights + epsilon, weights - epsilon, weights.expand(units, -1)]), run)
         up, down, level = losses.chunk(3)
-        gradient = epsilon * ((up - down) / (2 * self.sigma**2))[:, None]
+        gradient = antithetic(epsilon, up, down, self.sigma)
         return Estimate(gradient, level, inner.select(run, torch.arange(2 * units, 3 * units).repeat(3)), memory)

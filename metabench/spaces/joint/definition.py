@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metabench.content import identifiers, key_line, locate, read_toml
-from metabench.errors import DefinitionError
+from metabench.content import identifiers, locate, read_toml
 from metabench.registry import did_you_mean
-from metabench.spaces.definition import check_keys
+from metabench.spaces.definition import bad_key, check_blocks, check_keys
 from metabench.spaces.joint.hyperparameter import Hyperparameter, Kind, real_levels
 
 __all__ = ["CHOICES", "NAMES", "JointDefinition", "Sampling", "read_joint_definition"]
@@ -129,27 +128,23 @@ def read_joint_definition(name: str) -> JointDefinition:
         ContentError: if there is no such space.
         DefinitionError: naming file, line and key.
     """
-    from metabench.blocks import BLOCKS
-
     path = locate("search_spaces", name)
     data = read_toml(path)
     check_keys(path, data, _TYPES, _REQUIRED)
-    if not 1 <= data["stages"] <= 6:
-        raise _bad(path, "stages", f"is {data['stages']}; expected 1 to 6.")
+    check_blocks(path, data)
     blocks = data["blocks"]
-    for block in blocks:
-        if not isinstance(block, str) or block not in BLOCKS:
-            raise _bad(path, "blocks", f"names an unknown block {block!r}.{did_you_mean(str(block), BLOCKS.names())}")
     if len(set(blocks)) != len(blocks) or not blocks or "skip" in blocks:
-        raise _bad(path, "blocks", "is empty or has repeats or 'skip'; expected distinct blocks: the depth is apart.")
+        raise bad_key(
+            path, "blocks", "is empty or has repeats or 'skip'; expected distinct blocks: the depth is apart."
+        )
     found: dict[str, Hyperparameter] = {}
     raw = data["hyperparameters"]
     for key in raw:
         if key not in NAMES:
-            raise _bad(path, key, f"is no hyperparameter.{did_you_mean(key, NAMES)} Known: {', '.join(NAMES)}.")
+            raise bad_key(path, key, f"is no hyperparameter.{did_you_mean(key, NAMES)} Known: {', '.join(NAMES)}.")
     for key in NAMES:
         if key not in raw:
-            raise _bad(path, "hyperparameters", f"lacks {key!r}; expected all of {', '.join(NAMES)}.")
+            raise bad_key(path, "hyperparameters", f"lacks {key!r}; expected all of {', '.join(NAMES)}.")
         found[key] = _hyperparameter(path, key, raw[key], tuple(blocks), found)
     return JointDefinition(
         id=data["id"],
@@ -164,25 +159,21 @@ def read_joint_definition(name: str) -> JointDefinition:
     )
 
 
-def _bad(path: Path, key: str, why: str) -> DefinitionError:
-    return DefinitionError(f"{path}:{key_line(path, key)}: key {key!r} {why}")
-
-
 def _hyperparameter(
     path: Path, name: str, raw: Any, blocks: tuple[str, ...], before: dict[str, Hyperparameter]
 ) -> Hyperparameter:
     if not isinstance(raw, dict):
-        raise _bad(path, name, f"is {raw!r}; expected a table with 'range' or 'choices'.")
+        raise bad_key(path, name, f"is {raw!r}; expected a table with 'range' or 'choices'.")
     check_keys(path, raw, _RANGE, ("default", "choices" if name in CHOICES else "range"))
     kind, levels = _levels(path, name, raw)
     log = raw.get("log", False)
     if isinstance(raw["default"], bool) or not isinstance(raw["default"], str if kind == "choice" else int | float):
-        raise _bad(path, name, f"has the default {raw['default']!r}; expected one of its values.")
+        raise bad_key(path, name, f"has the default {raw['default']!r}; expected one of its values.")
     made = Hyperparameter(name, kind, levels, raw["default"], log, *_condition(path, name, raw, blocks, before))
     place = made.place(raw["default"])
     if place is None or levels[place] != raw["default"]:
         near = "" if place is None else f" (the nearest level is {levels[place]})"
-        raise _bad(path, name, f"has the default {raw['default']!r}; expected a level, {made.describe()}{near}.")
+        raise bad_key(path, name, f"has the default {raw['default']!r}; expected a level, {made.describe()}{near}.")
     return made
 
 
@@ -190,36 +181,38 @@ def _levels(path: Path, name: str, raw: dict[str, Any]) -> tuple[Kind, tuple[Any
     if name in CHOICES:
         for extra in ("range", "levels", "log"):
             if extra in raw:
-                raise _bad(path, name, f"has choices and so no {extra!r}.")
+                raise bad_key(path, name, f"has choices and so no {extra!r}.")
         names = raw["choices"]
         for choice in names:
             if choice not in CHOICES[name]:
                 known = CHOICES[name]
-                raise _bad(path, name, f"has the unknown choice {choice!r}.{did_you_mean(str(choice), known)}")
+                raise bad_key(path, name, f"has the unknown choice {choice!r}.{did_you_mean(str(choice), known)}")
         if not names or len(set(names)) != len(names):
-            raise _bad(path, name, "has no choices, or repeats; expected distinct names.")
+            raise bad_key(path, name, "has no choices, or repeats; expected distinct names.")
         return "choice", tuple(names)
     kind, least, most = _NUMBERS[name]
     ends = raw["range"]
     whole = kind == "integer"
     if "choices" in raw:
-        raise _bad(path, name, "has a range and so no 'choices'.")
+        raise bad_key(path, name, "has a range and so no 'choices'.")
     if (
         len(ends) != 2
         or any(isinstance(x, bool) or not isinstance(x, int if whole else int | float) for x in ends)
         or not least <= ends[0] < ends[1] <= most
     ):
         unit = "whole numbers" if whole else "numbers"
-        raise _bad(path, name, f"has the range {ends}; expected two {unit}, ascending, within {least:g} to {most:g}.")
+        raise bad_key(
+            path, name, f"has the range {ends}; expected two {unit}, ascending, within {least:g} to {most:g}."
+        )
     if whole:
         if "levels" in raw:
-            raise _bad(path, name, "is whole and so has no 'levels': all numbers of its range are.")
+            raise bad_key(path, name, "is whole and so has no 'levels': all numbers of its range are.")
         return kind, tuple(range(ends[0], ends[1] + 1))
     if not 2 <= raw.get("levels", 0) <= 1000:
-        raise _bad(path, name, f"has levels {raw.get('levels')}; expected a whole number from 2 to 1000.")
+        raise bad_key(path, name, f"has levels {raw.get('levels')}; expected a whole number from 2 to 1000.")
     levels = real_levels(float(ends[0]), float(ends[1]), raw["levels"], log=raw.get("log", False))
     if len(set(levels)) != len(levels):
-        raise _bad(path, name, f"has {len(levels)} levels that are not distinct; expected fewer.")
+        raise bad_key(path, name, f"has {len(levels)} levels that are not distinct; expected fewer.")
     return kind, levels
 
 
@@ -236,9 +229,9 @@ def _condition(
             known = before[key].levels
         else:
             words = ", ".join(["blocks", *(other for other in before if before[other].kind == "choice")])
-            raise _bad(path, name, f"depends on {key!r}; expected one of {words}.")
+            raise bad_key(path, name, f"depends on {key!r}; expected one of {words}.")
         if not isinstance(values, list) or not values or any(value not in known for value in values):
-            raise _bad(path, name, f"depends on {key} = {values!r}; expected a list out of {', '.join(known)}.")
+            raise bad_key(path, name, f"depends on {key} = {values!r}; expected a list out of {', '.join(known)}.")
         if key == "blocks":
             chosen = tuple(values)
         else:
@@ -250,11 +243,11 @@ def _sampling(path: Path, raw: dict[str, Any]) -> Sampling:
     check_keys(path, raw, _SAMPLING, tuple(_SAMPLING))
     for key in ("samples", "batch_size", "replicated_every", "replicates"):
         if raw[key] < 1:
-            raise _bad(path, key, f"is {raw[key]}; expected at least 1.")
+            raise bad_key(path, key, f"is {raw[key]}; expected at least 1.")
     known = identifiers("tasks", of="dataset")
     for task in raw["tasks"]:
         if task not in known:
-            raise _bad(path, "tasks", f"names the unknown task {task!r}.{did_you_mean(str(task), known)}")
+            raise bad_key(path, "tasks", f"names the unknown task {task!r}.{did_you_mean(str(task), known)}")
     if not raw["tasks"]:
-        raise _bad(path, "tasks", f"is empty; expected some of {', '.join(known)}.")
+        raise bad_key(path, "tasks", f"is empty; expected some of {', '.join(known)}.")
     return Sampling(**{**raw, "tasks": tuple(raw["tasks"])})
