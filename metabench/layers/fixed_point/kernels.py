@@ -1,8 +1,10 @@
 """Alternating Anderson-Picard iteration as one compiled loop. Needs numba; imported only where it is there.
 
-A replicate's samples go through the affine map together, by BLAS; all that follows is done while it lies in the cache,
-and a sample that ends leaves at once. The semantics are those of :func:`~metabench.layers.fixed_point.iterate` with
-:class:`~metabench.layers.AlternatingAnderson`.
+A replicate's samples go through the affine map together, by BLAS; all that follows is done while it lies in the cache.
+States are held transposed, ``(dim, samples)``, so that every loop runs over samples, side by side: norms, projections
+and mixtures need no sums across a vector register. A sample that ends is answered at once; it is computed on, to no
+effect, until a quarter of the samples have ended and all arrays close up. The semantics are those of
+:func:`~metabench.layers.fixed_point.iterate` with :class:`~metabench.layers.AlternatingAnderson`.
 """
 
 from __future__ import annotations
@@ -69,46 +71,68 @@ def _tanh(a: np.ndarray, count: int) -> None:
 
 
 @_kernel
-def _onto_simplex(a: np.ndarray, radius: float, out: np.ndarray) -> None:
-    """Projection of one point ``(dim,)``: Newton's method on the threshold, from below (Michelot, 1986)."""
+def _onto_simplex(a: np.ndarray, n: int, radius: float, top: np.ndarray, rise: np.ndarray, out: np.ndarray) -> None:
+    """Projection of ``n`` points, ``a`` and ``out`` ``(dim, n)``: Newton's method on the threshold, from below.
+
+    ``top`` and ``rise`` ``(n,)`` are room for each point's largest entry and its threshold above that one.
+    Reference: Michelot (1986).
+    """
     dim = a.shape[0]
-    top = a[0]
+    total, size = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for b in range(n):
+        top[b] = a[0, b]
     for j in range(1, dim):
-        top = max(top, a[j])
-    total = _ZERO
+        for b in range(n):
+            top[b] = a[j, b] if a[j, b] > top[b] else top[b]
     for j in range(dim):
-        total += a[j] - top
-    threshold, size = max((total - radius) / np.float32(dim), -radius), _ZERO
+        for b in range(n):
+            total[b] += a[j, b] - top[b]
+    for b in range(n):
+        rise[b] = max((total[b] - radius) / np.float32(dim), -radius)
+    count = np.empty(n, np.float32)
     for _ in range(dim + 1):
-        count, total = _ZERO, _ZERO
+        for b in range(n):
+            count[b], total[b] = _ZERO, _ZERO
         for j in range(dim):
-            above = a[j] - top - threshold
-            count += _ONE if above > _ZERO else _ZERO
-            total += above if above > _ZERO else _ZERO
-        if count in (size, _ZERO):
+            for b in range(n):
+                above = a[j, b] - top[b] - rise[b]
+                count[b] += _ONE if above > _ZERO else _ZERO
+                total[b] += above if above > _ZERO else _ZERO
+        moved = _ZERO
+        for b in range(n):
+            moves = count[b] != size[b] and count[b] > _ZERO
+            rise[b] += (total[b] - radius) / count[b] if moves else _ZERO
+            moved += _ONE if moves else _ZERO
+            size[b] = count[b] if moves else size[b]
+        if moved == _ZERO:
             break
-        threshold += (total - radius) / count
-        size = count
     for j in range(dim):
-        out[j] = max(a[j] - top - threshold, _ZERO)
+        for b in range(n):
+            out[j, b] = max(a[j, b] - top[b] - rise[b], _ZERO)
 
 
 @_kernel
-def _centre(a: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
-    """One sample less its mean where ``factors`` is 1; zero elsewhere, ``(dim,)``."""
-    total, count = _ZERO, _ZERO
-    for j in range(a.shape[0]):
-        total += factors[j] * a[j]
-        count += factors[j]
-    mean = total / max(count, _ONE)
-    for j in range(a.shape[0]):
-        out[j] = factors[j] * (a[j] - mean)
+def _centre(a: np.ndarray, n: int, factors: np.ndarray, total: np.ndarray, count: np.ndarray, out: np.ndarray) -> None:
+    """``n`` samples less their means where ``factors`` is 1; zero elsewhere. ``(dim, n)``, and room ``(n,)``."""
+    dim = a.shape[0]
+    for b in range(n):
+        total[b], count[b] = _ZERO, _ZERO
+    for j in range(dim):
+        for b in range(n):
+            total[b] += factors[j, b] * a[j, b]
+            count[b] += factors[j, b]
+    for b in range(n):
+        total[b] /= max(count[b], _ONE)
+    for j in range(dim):
+        for b in range(n):
+            out[j, b] = factors[j, b] * (a[j, b] - total[b])
 
 
 @_kernel
 def _evaluate(
     kind: int,
     n: int,
+    dim: int,
     z: np.ndarray,
     weight: np.ndarray,
     offset: np.ndarray,
@@ -118,60 +142,51 @@ def _evaluate(
     a: np.ndarray,
     image: np.ndarray,
     value: np.ndarray,
+    spare: np.ndarray,
 ) -> None:
-    """Images and values of the first ``n`` samples; up to ``pullback`` they are one array.
+    """Images and values of ``n`` samples, flat ``(dim * n,)`` and so on; up to ``pullback`` they are one array.
 
-    Loops run over all samples at once where they can: then the compiler has long ones to vectorise.
+    ``weight`` is ``(out, in)``; ``spare`` ``(2, batch)`` is room.
     """
-    dim = z.shape[1]
-    flat_a, flat_image, flat_value = a.reshape(-1), image.reshape(-1), value.reshape(-1)
-    flat_offset, flat_factors = offset.reshape(-1), factors.reshape(-1)
+    count, rows = dim * n, weight.shape[0] * n
     if kind == _PULLBACK:
-        wide = a.shape[1]
-        if wide == dim:
-            flat_z = z.reshape(-1)
-            for i in range(n * dim):
-                flat_a[i] = flat_z[i] * flat_factors[i]
-        else:
-            for b in range(n):
-                for start in range(0, wide, dim):
-                    for j in range(dim):
-                        a[b, start + j] = z[b, j] * factors[b, start + j]
-        np.dot(a[:n], weight, image[:n])
-        for i in range(n * dim):
-            flat_image[i] += flat_offset[i]
+        for start in range(0, weight.shape[1] * n, count):
+            part, slope = a[start : start + count], factors[start : start + count]
+            for i in range(count):
+                part[i] = z[i] * slope[i]
+        np.dot(weight, a[: weight.shape[1] * n].reshape(-1, n), image[:count].reshape(dim, n))
+        for i in range(count):
+            image[i] += offset[i]
         return
+    np.dot(weight, z[:count].reshape(dim, n), a[:rows].reshape(-1, n))
+    for i in range(rows):
+        a[i] += offset[i]
     if kind == _TANH:
-        np.dot(z[:n], weight, image[:n])
-        for i in range(n * dim):
-            flat_image[i] += flat_offset[i]
-        _tanh(flat_image, n * dim)
+        _tanh(a, count)
+        for i in range(count):
+            image[i] = a[i]
         return
-    np.dot(z[:n], weight, a[:n])
-    for i in range(n * a.shape[1]):
-        flat_a[i] += flat_offset[i]
     if kind == _GATED:
-        _tanh(flat_a, n * a.shape[1])
-        for b in range(n):
-            for j in range(dim):
-                image[b, j] = a[b, j] + a[b, j] * a[b, dim + j]
+        _tanh(a, rows)
+        gate = a[count : 2 * count]
+        for i in range(count):
+            image[i] = a[i] + a[i] * gate[i]
         return
     if kind == _BOX:
-        for i in range(n * dim):
-            x = flat_a[i]
+        for i in range(count):
+            x = a[i]
             x = low if x < low else x
-            flat_value[i] = high if x > high else x
+            value[i] = high if x > high else x
     elif kind == _FACE:
-        for i in range(n * dim):
-            flat_value[i] = flat_a[i] * flat_factors[i]
+        for i in range(count):
+            value[i] = a[i] * factors[i]
     elif kind == _SIMPLEX:
-        for b in range(n):
-            _onto_simplex(a[b], low, value[b])
+        _onto_simplex(a[:count].reshape(dim, n), n, low, spare[0], spare[1], value[:count].reshape(dim, n))
     else:
-        for b in range(n):
-            _centre(a[b], factors[b], value[b])
-    for i in range(n * dim):
-        flat_image[i] = _TWO * flat_value[i] - flat_a[i]
+        faces = factors[:count].reshape(dim, n)
+        _centre(a[:count].reshape(dim, n), n, faces, spare[0], spare[1], value[:count].reshape(dim, n))
+    for i in range(count):
+        image[i] = _TWO * value[i] - a[i]
 
 
 @_kernel
@@ -180,6 +195,8 @@ def _mixture(
     residuals: np.ndarray,
     order: np.ndarray,
     m: int,
+    n: int,
+    dim: int,
     ridge: float,
     gram: np.ndarray,
     weights: np.ndarray,
@@ -187,58 +204,102 @@ def _mixture(
     plain: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """The combination of the last ``m`` images of one sample whose residual is least; ``plain`` where it is lost."""
-    dim = images.shape[1]
+    """Of each sample the combination of its last ``m`` images whose residual is least; ``plain`` where it is lost.
+
+    Args:
+        images: of the last steps, ``(memory, dim * n)``.
+        residuals: the same.
+        order: places of the last ``m`` in them, oldest first.
+        m: iterates mixed.
+        n: samples.
+        dim: entries of a state.
+        ridge: added to the normalised products' diagonal.
+        gram: room, ``(memory, memory, batch)``.
+        weights: room, ``(memory, batch)``.
+        inverse: room, ``(memory, batch)``.
+        plain: the last images, ``(dim * n,)``.
+        out: set, ``(dim * n,)``.
+    """
     for i in range(m):
-        first = residuals[order[i]]
+        first = residuals[order[i], : dim * n].reshape(dim, n)
         for k in range(i, m):
-            second = residuals[order[k]]
-            product = _ZERO
+            second, products = residuals[order[k], : dim * n].reshape(dim, n), gram[i, k]
+            for b in range(n):
+                products[b] = _ZERO
             for j in range(dim):
-                product += first[j] * second[j]
-            gram[i, k] = product
+                for b in range(n):
+                    products[b] += first[j, b] * second[j, b]
     for i in range(m):
-        inverse[i] = _ONE / np.sqrt(max(gram[i, i], _TINY))
+        for b in range(n):
+            inverse[i, b] = _ONE / np.sqrt(max(gram[i, i, b], _TINY))
     for i in range(m):
         for k in range(i, m):
-            gram[i, k] *= inverse[i] * inverse[k]
-        gram[i, i] += ridge
-        inverse[i] /= inverse[m - 1] if i < m - 1 else _ONE
-    last = inverse[m - 1]
-    inverse[m - 1] = _ONE
-    if not np.isfinite(last):
-        for j in range(dim):
-            out[j] = plain[j]
-        return
-    for i in range(m):
-        weights[i] = inverse[i]
+            for b in range(n):
+                gram[i, k, b] *= inverse[i, b] * inverse[k, b]
+        for b in range(n):
+            gram[i, i, b] += ridge
+            inverse[i, b] = inverse[i, b] / inverse[m - 1, b] if i < m - 1 else _ONE
+            weights[i, b] = inverse[i, b]
     for k in range(m - 1):
-        pivot = _ONE / gram[k, k]
         for i in range(k + 1, m):
-            factor = gram[k, i] * pivot
+            for b in range(n):  # factors go where the other half of the symmetric matrix would be
+                gram[i, k, b] = gram[k, i, b] / gram[k, k, b]
+                weights[i, b] -= gram[i, k, b] * weights[k, b]
             for j in range(i, m):
-                gram[i, j] -= factor * gram[k, j]
-            weights[i] -= factor * weights[k]
-    total = _ZERO
+                for b in range(n):
+                    gram[i, j, b] -= gram[i, k, b] * gram[k, j, b]
+    total = gram[m - 1, 0]
     for k in range(m - 1, -1, -1):
-        weights[k] /= gram[k, k]
+        for b in range(n):
+            weights[k, b] /= gram[k, k, b]
         for i in range(k):
-            weights[i] -= gram[i, k] * weights[k]
+            for b in range(n):
+                weights[i, b] -= gram[i, k, b] * weights[k, b]
+    for b in range(n):
+        total[b] = _ZERO
     for i in range(m):
-        weights[i] *= inverse[i]
-        total += weights[i]
-    for j in range(dim):
-        out[j] = _ZERO
+        for b in range(n):
+            weights[i, b] *= inverse[i, b]
+            total[b] += weights[i, b]
     for i in range(m):
-        share, image = weights[i] / total, images[order[i]]
+        for b in range(n):
+            weights[i, b] /= total[b]
+    mixed = out[: dim * n].reshape(dim, n)
+    for i in range(dim * n):
+        out[i] = _ZERO
+    for i in range(m):
+        image = images[order[i], : dim * n].reshape(dim, n)
         for j in range(dim):
-            out[j] += share * image[j]
-    check = _ZERO
+            for b in range(n):
+                mixed[j, b] += weights[i, b] * image[j, b]
+    for i in range(dim * n):
+        out[i] = out[i] if np.isfinite(out[i]) else plain[i]
+
+
+@_kernel
+def _norms(
+    image: np.ndarray, z: np.ndarray, value: np.ndarray, dim: int, n: int, error: np.ndarray, size: np.ndarray
+) -> None:
+    """Norms of ``image - z`` and of ``value``, flat ``(dim * n,)``, into ``error`` and ``size`` ``(n,)``."""
+    images, states, values = image[: dim * n].reshape(dim, n), z[: dim * n].reshape(dim, n), value[: dim * n]
+    values = values.reshape(dim, n)
+    for b in range(n):
+        error[b], size[b] = _ZERO, _ZERO
     for j in range(dim):
-        check += out[j]
-    if not np.isfinite(check):
-        for j in range(dim):
-            out[j] = out[j] if np.isfinite(out[j]) else plain[j]
+        for b in range(n):
+            difference = images[j, b] - states[j, b]
+            error[b] += difference * difference
+            size[b] += values[j, b] * values[j, b]
+    for b in range(n):
+        error[b], size[b] = np.sqrt(error[b]), np.sqrt(size[b])
+
+
+@_kernel
+def _close_up(a: np.ndarray, rows: int, n: int, kept: np.ndarray, left: int) -> None:
+    """Of ``a``, flat ``(rows, n)``, keeps the ``left`` columns ``kept``, ascending: flat ``(rows, left)``."""
+    for j in range(rows):
+        for c in range(left):
+            a[j * left + c] = a[j * n + kept[c]]
 
 
 @_kernel
@@ -289,63 +350,84 @@ def solve(
         status: set to the status codes, int8.
     """
     replicates, batch, dim = start.shape
-    wide = weight.shape[1] if kind == _PULLBACK else offset.shape[2]
-    z, image = np.empty((batch, dim), np.float32), np.empty((batch, dim), np.float32)
-    value = image if kind <= _PULLBACK else np.empty((batch, dim), np.float32)
-    flat_z, flat_image = z.reshape(-1), image.reshape(-1)
-    last, a = np.empty((batch, dim), np.float32), np.empty((batch, wide), np.float32)
-    o, f = np.empty((batch, offset.shape[2]), np.float32), np.empty((batch, factors.shape[2]), np.float32)
-    images, residuals = np.empty((batch, memory, dim), np.float32), np.empty((batch, memory, dim), np.float32)
-    gram = np.empty((memory, memory), np.float32)
-    weights, inverse = np.empty(memory, np.float32), np.empty(memory, np.float32)
-    place, least, order = np.empty(batch, np.int64), np.empty(batch, np.float32), np.empty(memory, np.int64)
+    rows, k = offset.shape[2], factors.shape[2]
+    separate = kind > _PULLBACK
+    z, image = np.empty(dim * batch, np.float32), np.empty(dim * batch, np.float32)
+    value = np.empty(dim * batch, np.float32) if separate else image
+    last, a = np.empty(dim * batch, np.float32), np.empty(max(rows, k, dim) * batch, np.float32)
+    o, f = np.empty(rows * batch, np.float32), np.empty(k * batch, np.float32)
+    images, residuals = np.empty((memory, dim * batch), np.float32), np.empty((memory, dim * batch), np.float32)
+    gram, spare = np.empty((memory, memory, batch), np.float32), np.empty((2, batch), np.float32)
+    weights, inverse = np.empty((memory, batch), np.float32), np.empty((memory, batch), np.float32)
+    error, size, least = np.empty(batch, np.float32), np.empty(batch, np.float32), np.empty(batch, np.float32)
+    place, stay, order = np.empty(batch, np.int64), np.empty(batch, np.int64), np.empty(memory, np.int64)
+    ended = np.empty(batch, np.bool_)
     first = max(period, period * (-(-(delay + 1) // period)))
     for r in range(replicates):
-        n, kept = batch, 0
-        z[:], last[:], o[:], f[:], least[:] = start[r], start[r], offset[r], factors[r], scale[r]
+        n, left, kept = batch, batch, 0
+        transposed = weight[r].T
         for b in range(batch):
-            place[b] = b
+            place[b], least[b], ended[b] = b, scale[r, b], False
+            for j in range(dim):
+                z[j * n + b] = start[r, b, j]
+                last[j * n + b] = start[r, b, j]
+            for j in range(rows):
+                o[j * n + b] = offset[r, b, j]
+            for j in range(k):
+                f[j * n + b] = factors[r, b, j]
         for step in range(1, max_steps + 1):
-            _evaluate(kind, n, z, weight[r], o, f, low, high, a, image, value)
+            _evaluate(kind, n, dim, z, transposed, o, f, low, high, a, image, value, spare)
             if step % every == 0 or step == max_steps:
-                for b in range(n - 1, -1, -1):
-                    error, size = _ZERO, _ZERO
-                    for j in range(dim):
-                        difference = image[b, j] - z[b, j]
-                        error += difference * difference
-                        size += value[b, j] * value[b, j]
-                    error, size = np.sqrt(error), np.sqrt(size)
-                    finite = np.isfinite(error)
-                    converged = finite and error <= max(size, least[b]) * rtol + atol
-                    if not converged and finite and step < max_steps:
-                        last[b] = value[b]
+                _norms(image, z, value, dim, n, error, size)
+                for b in range(n):
+                    if ended[b]:
                         continue
-                    at = place[b]
-                    status[r, at] = _CONVERGED if converged else (_MAX_STEPS if finite else _DIVERGED)
-                    residual[r, at] = error / max(size, _TINY) if finite else _ZERO
-                    nfe[r, at] = step
-                    answer[r, at] = value[b] if finite else last[b]
-                    n -= 1
-                    if b < n:  # the last one takes its place
-                        z[b], image[b], value[b], last[b], o[b], f[b] = z[n], image[n], value[n], last[n], o[n], f[n]
-                        place[b], least[b] = place[n], least[n]
-                        images[b], residuals[b] = images[n], residuals[n]
-                if n == 0:
+                    finite = np.isfinite(error[b])
+                    converged = finite and error[b] <= max(size[b], least[b]) * rtol + atol
+                    if not converged and finite and step < max_steps:
+                        continue
+                    there = place[b]
+                    status[r, there] = _CONVERGED if converged else (_MAX_STEPS if finite else _DIVERGED)
+                    residual[r, there] = error[b] / max(size[b], _TINY) if finite else _ZERO
+                    nfe[r, there] = step
+                    for j in range(dim):
+                        answer[r, there, j] = value[j * n + b] if finite else last[j * n + b]
+                    ended[b] = True
+                    left -= 1
+                if left == 0:
                     break
+                if 4 * left <= 3 * n:
+                    c = 0
+                    for b in range(n):
+                        if not ended[b]:
+                            stay[c], place[c], least[c] = b, place[b], least[b]
+                            c += 1
+                    ended[:left] = False
+                    _close_up(z, dim, n, stay, left)
+                    _close_up(image, dim, n, stay, left)
+                    if separate:
+                        _close_up(value, dim, n, stay, left)
+                    _close_up(o, rows, n, stay, left)
+                    _close_up(f, k, n, stay, left)
+                    for i in range(min(kept, memory)):
+                        _close_up(images[i], dim, n, stay, left)
+                        _close_up(residuals[i], dim, n, stay, left)
+                    n = left
+                for i in range(dim * n):
+                    last[i] = value[i]
             ahead = max(first - step, -step % period)
             if ahead < memory:
                 slot = kept % memory
                 kept += 1
-                for b in range(n):
-                    for j in range(dim):
-                        images[b, slot, j] = image[b, j]
-                        residuals[b, slot, j] = image[b, j] - z[b, j]
+                for i in range(dim * n):
+                    images[slot, i] = image[i]
+                    residuals[slot, i] = image[i] - z[i]
             m = min(kept, memory)
             if ahead == 0 and m >= 2:
                 for i in range(m):
                     order[i] = (kept - m + i) % memory
-                for b in range(n):
-                    _mixture(images[b], residuals[b], order, m, ridge, gram, weights, inverse, image[b], z[b])
+                _mixture(images, residuals, order, m, n, dim, ridge, gram, weights, inverse, image, z)
             else:
-                for i in range(n * dim):
-                    flat_z[i] = flat_image[i]
+                z, image = image, z
+                if not separate:
+                    value = image
