@@ -9,10 +9,9 @@ effect, until a quarter of the samples have ended and all arrays close up. The s
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from metabench.layers.kernels import kernel, tanh
 
 __all__ = ["KINDS", "solve"]
 
@@ -22,55 +21,9 @@ _CONVERGED, _MAX_STEPS, _DIVERGED = 0, 1, 2  # the codes of SolveStatus
 
 _TINY = np.finfo(np.float32).tiny
 _ONE, _TWO, _ZERO = np.float32(1), np.float32(2), np.float32(0)
-# Neither NaN nor infinity may be assumed away: a sample that diverges has to be found.
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
-def _rational_tanh() -> tuple[np.ndarray, np.ndarray, np.float32]:
-    """Coefficients of x P(x^2) / Q(x^2), degrees 4 and 4 in x^2, and the limit that arguments are clipped to.
-
-    tanh(x) Q(x^2) = x P(x^2) in the least-squares sense on Chebyshev nodes, weighted by the last denominator until it
-    stays: in float32 the largest relative error is 3e-7, as the tests say.
-    """
-    limit, degree = 8.0, 4  # 1 - tanh(8) is 2e-7
-    x = limit * np.sin(np.pi / 2 * (np.arange(400) + 0.5) / 400)
-    s, t = (x / limit) ** 2, np.tanh(x) / (x / limit)
-    weight = np.ones_like(x)
-    numerator = denominator = np.zeros(degree + 1)
-    for _ in range(8):
-        columns = [s**k for k in range(degree + 1)] + [-t * s**k for k in range(1, degree + 1)]
-        scale = weight / t
-        solved = np.linalg.lstsq(np.stack(columns, 1) * scale[:, None], t * scale, rcond=None)[0]
-        numerator, denominator = solved[: degree + 1], np.concatenate([[1.0], solved[degree + 1 :]])
-        weight = 1 / np.polyval(denominator[::-1], s)
-    powers = limit ** (2.0 * np.arange(degree + 1))
-    return (numerator / powers / limit).astype(np.float32), (denominator / powers).astype(np.float32), np.float32(limit)
-
-
-_P, _Q, _LIMIT = _rational_tanh()
-_P0, _P1, _P2, _P3, _P4 = _P
-_Q0, _Q1, _Q2, _Q3, _Q4 = _Q
-
-
-def _kernel(function: Any) -> Any:
-    """Compiled when first called, and kept beside this file or in the user's cache for the next process."""
-    return njit(cache=True, fastmath=_FAST, error_model="numpy")(function)
-
-
-@_kernel
-def _tanh(a: np.ndarray, count: int) -> None:
-    """The first ``count`` entries of ``a``, in place."""
-    for i in range(count):
-        x = a[i]
-        x = _LIMIT if x > _LIMIT else x
-        x = -_LIMIT if x < -_LIMIT else x
-        s = x * x
-        p = (((_P4 * s + _P3) * s + _P2) * s + _P1) * s + _P0
-        q = (((_Q4 * s + _Q3) * s + _Q2) * s + _Q1) * s + _Q0
-        a[i] = x * p / q
-
-
-@_kernel
+@kernel
 def _onto_simplex(a: np.ndarray, n: int, radius: float, top: np.ndarray, rise: np.ndarray, out: np.ndarray) -> None:
     """Projection of ``n`` points, ``a`` and ``out`` ``(dim, n)``: Newton's method on the threshold, from below.
 
@@ -111,7 +64,7 @@ def _onto_simplex(a: np.ndarray, n: int, radius: float, top: np.ndarray, rise: n
             out[j, b] = max(a[j, b] - top[b] - rise[b], _ZERO)
 
 
-@_kernel
+@kernel
 def _centre(a: np.ndarray, n: int, factors: np.ndarray, total: np.ndarray, count: np.ndarray, out: np.ndarray) -> None:
     """``n`` samples less their means where ``factors`` is 1; zero elsewhere. ``(dim, n)``, and room ``(n,)``."""
     dim = a.shape[0]
@@ -128,7 +81,7 @@ def _centre(a: np.ndarray, n: int, factors: np.ndarray, total: np.ndarray, count
             out[j, b] = factors[j, b] * (a[j, b] - total[b])
 
 
-@_kernel
+@kernel
 def _evaluate(
     kind: int,
     n: int,
@@ -162,12 +115,12 @@ def _evaluate(
     for i in range(rows):
         a[i] += offset[i]
     if kind == _TANH:
-        _tanh(a, count)
+        tanh(a, count)
         for i in range(count):
             image[i] = a[i]
         return
     if kind == _GATED:
-        _tanh(a, rows)
+        tanh(a, rows)
         gate = a[count : 2 * count]
         for i in range(count):
             image[i] = a[i] + a[i] * gate[i]
@@ -189,7 +142,7 @@ def _evaluate(
         image[i] = _TWO * value[i] - a[i]
 
 
-@_kernel
+@kernel
 def _mixture(
     images: np.ndarray,
     residuals: np.ndarray,
@@ -276,7 +229,7 @@ def _mixture(
         out[i] = out[i] if np.isfinite(out[i]) else plain[i]
 
 
-@_kernel
+@kernel
 def _norms(
     image: np.ndarray, z: np.ndarray, value: np.ndarray, dim: int, n: int, error: np.ndarray, size: np.ndarray
 ) -> None:
@@ -294,7 +247,7 @@ def _norms(
         error[b], size[b] = np.sqrt(error[b]), np.sqrt(size[b])
 
 
-@_kernel
+@kernel
 def _close_up(a: np.ndarray, rows: int, n: int, kept: np.ndarray, left: int) -> None:
     """Of ``a``, flat ``(rows, n)``, keeps the ``left`` columns ``kept``, ascending: flat ``(rows, left)``."""
     for j in range(rows):
@@ -302,7 +255,7 @@ def _close_up(a: np.ndarray, rows: int, n: int, kept: np.ndarray, left: int) -> 
             a[j * left + c] = a[j * n + kept[c]]
 
 
-@_kernel
+@kernel
 def solve(
     kind: int,
     weight: np.ndarray,
