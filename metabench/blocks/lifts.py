@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,22 @@ from torch.nn.functional import layer_norm
 from metabench.blocks.block import Block
 from metabench.blocks.cells import Cell, GatedCell, MLPCell
 from metabench.blocks.solving import SolveSettings, through_time
-from metabench.layers import AlternatingAnderson, Implicit, RungeKutta4, SolveRecord, Tolerance, fixed_point, ode_solve
+from metabench.layers import (
+    AlternatingAnderson,
+    Backprop,
+    Euler,
+    Implicit,
+    Midpoint,
+    ODESolver,
+    RungeKutta4,
+    SolveRecord,
+    Tolerance,
+    fixed_point,
+    ode_solve,
+)
+from metabench.layers.explicit import Plan, compiled_steps
+from metabench.layers.fixed_point import Form
+from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
 
 __all__ = [
     "MLPDEQ",
@@ -28,10 +44,36 @@ __all__ = [
 
 TIED_STEPS = 6
 ODE_STEPS = 3
+_TIED = Plan(TIED_STEPS)
+ODE_SOLVER = RungeKutta4(steps=ODE_STEPS)
 TOLERANCE = Tolerance(atol=1e-4, rtol=1e-3, max_steps=60)
 SOLVER = AlternatingAnderson(
     compiled=True
 )  # plain steps are cheap and mostly enough; the mixtures get the stubborn samples
+
+
+@lru_cache
+def _plan(solver: ODESolver) -> Plan | None:
+    """The steps of a solver on a fixed grid over [0, 1]."""
+    for kind, tableau in ((Euler, EULER), (Midpoint, MIDPOINT), (RungeKutta4, RK4)):
+        if isinstance(solver, kind):
+            return Plan(solver.steps, tableau)
+    return None
+
+
+def compiled_flow(form: Form, h: Tensor, settings: SolveSettings) -> tuple[Tensor, SolveRecord] | None:
+    """State at time 1 from ``h`` ``(replicates, batch, width)`` in one compiled call; None leaves it to ``ode_solve``.
+
+    Args:
+        form: the vector field.
+        h: the state at time 0.
+        settings: a fixed grid and backpropagation can be compiled.
+    """
+    plan = _plan(settings.ode_solver or ODE_SOLVER)
+    if plan is None or not isinstance(settings.ode_adjoint, Backprop | None):
+        return None
+    out = compiled_steps(form, h, plan)
+    return None if out is None else (out, SolveRecord.explicit(out, nfe=plan.evaluations, steps=plan.steps))
 
 
 class _Lifted(Block):
@@ -65,9 +107,11 @@ class _Tied(_Lifted):
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
-        z = torch.zeros_like(h)
-        for _ in range(TIED_STEPS):
-            z = self.cell.apply(z, injection)
+        z = compiled_steps(self.cell.form(injection), torch.zeros_like(h), _TIED)
+        if z is None:
+            z = torch.zeros_like(h)
+            for _ in range(TIED_STEPS):
+                z = self.cell.apply(z, injection)
         out = h + z
         return out, SolveRecord.explicit(out, nfe=TIED_STEPS)
 
@@ -104,10 +148,13 @@ class _ODE(_Lifted):
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        compiled = compiled_flow(self.cell.form(injection), h, self.settings)
+        if compiled is not None:
+            return compiled
         solution = ode_solve(
             lambda _, z: self.cell.apply(z, injection),
             h,
-            solver=self.settings.ode_solver or RungeKutta4(steps=ODE_STEPS),
+            solver=self.settings.ode_solver or ODE_SOLVER,
             adjoint=through_time(self.settings.ode_adjoint, injection, self.cell.W),
             policy="keep",
         )

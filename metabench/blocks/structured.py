@@ -10,9 +10,10 @@ from torch.nn.functional import layer_norm
 
 from metabench.blocks.block import Block
 from metabench.blocks.cells import MLPCell
-from metabench.blocks.lifts import ODE_STEPS, SOLVER, TOLERANCE
+from metabench.blocks.lifts import ODE_SOLVER, SOLVER, TOLERANCE, compiled_flow
 from metabench.blocks.solving import SolveSettings, through_time
-from metabench.layers import Orthant, RungeKutta4, SolveRecord, monotone_inclusion, ode_solve
+from metabench.layers import Orthant, SolveRecord, monotone_inclusion, ode_solve
+from metabench.layers.fixed_point import Form
 
 __all__ = ["MLPAntisymmetricODE", "MLPMonotoneDEQ"]
 
@@ -69,10 +70,13 @@ class MLPAntisymmetricODE(Block):
         eye = torch.eye(h.shape[-1], dtype=h.dtype, device=h.device)
         transposed = (W - W.mT - DAMPING * eye).mT
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
+        compiled = compiled_flow(Form("tanh", transposed, injection), h, self.settings)
+        if compiled is not None:
+            return compiled
         solution = ode_solve(
             lambda _, z: torch.tanh(torch.baddbmm(injection, z, transposed)),
             h,
-            solver=self.settings.ode_solver or RungeKutta4(steps=ODE_STEPS),
+            solver=self.settings.ode_solver or ODE_SOLVER,
             adjoint=through_time(self.settings.ode_adjoint, injection, transposed),
             policy="keep",
         )

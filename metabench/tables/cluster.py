@@ -53,10 +53,11 @@ def job_script(queue: str) -> str:
     with _queue_cluster(queue) as cluster:
         return cluster.job_script()
 
+
 _QUIET = {"distributed.worker.daemon": False, "distributed.admin.log-format": "%(message)s"}
 
-# Dask has the allocator of a worker give memory back at every chance, and a thread that is not the first has small heaps
-# that are mapped and unmapped: half of a training step's time went into page faults. So a worker keeps what it has had.
+# Dask has a worker's allocator give memory back at every chance, and threads but the first have small heaps, mapped and
+# unmapped: half of a training step's time went into page faults. So a worker keeps what it has had.
 _ALLOCATOR = {
     f"distributed.nanny.pre-spawn-environ.{name}": value
     for name, value in {

@@ -64,7 +64,8 @@ def count_cost(step: Callable[[], object], weights: Iterable[torch.Tensor], samp
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    # A step that is watched runs operation by operation; a compiled one would keep its tensors from the hooks.
+    with FlopCounterMode(display=False), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         graph = step()
     del graph
     with torch.no_grad():

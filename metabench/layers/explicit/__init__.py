@@ -1,0 +1,5 @@
+"""Explicit solves of maps whose form is known: iterated a few times, or integrated on a fixed grid, as one call."""
+
+from metabench.layers.explicit.steps import Plan, compiled_steps
+
+__all__ = ["Plan", "compiled_steps"]

@@ -1,0 +1,204 @@
+"""Explicit steps of a cell, forward and backward, each as one compiled loop. Needs numba.
+
+All steps of one replicate are taken while its state lies in the cache; a cell's affine maps are held apart, so that
+every loop over entries is one long one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metabench.layers.kernels import kernel, tanh
+
+__all__ = ["backward", "forward"]
+
+_ONE, _ZERO = np.float32(1), np.float32(0)
+
+
+@kernel
+def _copy(source: np.ndarray, out: np.ndarray) -> None:
+    """Flat arrays; a loop is faster than an assignment of slices."""
+    for p in range(source.shape[0]):
+        out[p] = source[p]
+
+
+@kernel
+def _copy_columns(source: np.ndarray, start: int, out: np.ndarray) -> None:
+    """``out`` ``(batch, dim)`` from the columns of ``source`` that begin at ``start``."""
+    part = source[:, start : start + out.shape[1]]
+    for b in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[b, j] = part[b, j]
+
+
+@kernel
+def _field(weight: np.ndarray, offset: np.ndarray, z: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    """One evaluation: ``factors`` (maps, batch dim) are set to the tanhs, and ``out`` to the cell's value."""
+    maps, dim = weight.shape[:2]
+    count = z.shape[0]
+    states = z.reshape(-1, dim)
+    for q in range(maps):
+        a, o = factors[q], offset[q]
+        np.dot(states, weight[q], a.reshape(-1, dim))
+        for i in range(count):
+            a[i] += o[i]
+        tanh(a, count)
+    c = factors[0]
+    if maps == 1:
+        for i in range(count):
+            out[i] = c[i]
+    else:
+        g = factors[1]
+        for i in range(count):
+            out[i] = c[i] + c[i] * g[i]
+
+
+@kernel
+def _pull_back(
+    weight: np.ndarray,
+    factors: np.ndarray,
+    u: np.ndarray,
+    slopes: np.ndarray,
+    sums: np.ndarray,
+    more: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Gradients of one evaluation, ``u`` that of its value: ``slopes`` those of its affine maps, which ``sums`` add up.
+
+    ``weight`` is ``(maps, out, in)``; ``more`` is room; ``out`` is set to the state's gradient.
+    """
+    maps, dim = weight.shape[:2]
+    count = u.shape[0]
+    c, d = factors[0], slopes[0]
+    if maps == 1:
+        for i in range(count):
+            d[i] = u[i] * (_ONE - c[i] * c[i])
+    else:
+        g, e = factors[1], slopes[1]
+        for i in range(count):
+            d[i] = u[i] * (_ONE + g[i]) * (_ONE - c[i] * c[i])
+            e[i] = u[i] * c[i] * (_ONE - g[i] * g[i])
+    for q in range(maps):
+        total, part = sums[q], slopes[q]
+        for i in range(count):
+            total[i] += part[i]
+    np.dot(d.reshape(-1, dim), weight[0], out.reshape(-1, dim))
+    if maps == 2:
+        np.dot(slopes[1].reshape(-1, dim), weight[1], more.reshape(-1, dim))
+        for i in range(count):
+            out[i] += more[i]
+
+
+@kernel
+def forward(
+    weight: np.ndarray,
+    offset: np.ndarray,
+    start: np.ndarray,
+    steps: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    keep: bool,
+    states: np.ndarray,
+    factors: np.ndarray,
+    answer: np.ndarray,
+) -> None:
+    """Takes the steps of every replicate; float32, C-contiguous.
+
+    Args:
+        weight: ``(replicates, maps, dim in, dim out)``.
+        offset: ``(replicates, batch, maps dim)``.
+        start: ``(replicates, batch, dim)``.
+        steps: how many.
+        a: of the tableau, times the step, ``(stages, stages)``.
+        b: of the tableau, times the step; empty for plain iteration z <- f(z).
+        keep: whether states and factors are wanted; if not, they have room for one evaluation.
+        states: set to what the cell was evaluated at, ``(replicates, evaluations, batch dim)``.
+        factors: set to the tanhs, ``(replicates, evaluations, maps, batch dim)``.
+        answer: set, ``(replicates, batch, dim)``.
+    """
+    replicates, maps, dim = weight.shape[:3]
+    batch, stages = start.shape[1], a.shape[0]
+    count = batch * dim
+    o, k = np.empty((maps, count), np.float32), np.empty((stages, count), np.float32)
+    for r in range(replicates):
+        at = r if keep else 0
+        z = answer[r].reshape(-1)
+        _copy(start[r].reshape(-1), z)
+        for q in range(maps):
+            _copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
+        for s in range(steps):
+            for i in range(stages):
+                e = s * stages + i if keep else 0
+                x = states[at, e]
+                _copy(z, x)
+                for j in range(i):
+                    if a[i, j] != _ZERO:
+                        share, slope = a[i, j], k[j]
+                        for p in range(count):
+                            x[p] += share * slope[p]
+                _field(weight[r], o, x, factors[at, e], k[i])
+            if b.shape[0] == 0:
+                _copy(k[0], z)
+            for i in range(b.shape[0]):
+                share, slope = b[i], k[i]
+                for p in range(count):
+                    z[p] += share * slope[p]
+
+
+@kernel
+def backward(
+    weight: np.ndarray,
+    gradient: np.ndarray,
+    steps: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    states: np.ndarray,
+    factors: np.ndarray,
+    d_weight: np.ndarray,
+    d_offset: np.ndarray,
+    d_start: np.ndarray,
+) -> None:
+    """Reverse-mode gradients through the steps; the last three arguments are set, with the shapes of ``forward``.
+
+    ``weight`` is that of ``forward`` with its last axes swapped, ``gradient`` that of the answer.
+    """
+    replicates, maps, dim = weight.shape[:3]
+    batch, stages = gradient.shape[1], a.shape[0]
+    count, product = batch * dim, np.empty((dim, dim), np.float32)
+    sums, here = np.empty((maps, count), np.float32), np.empty((maps, count), np.float32)
+    d, g = np.empty((stages, count), np.float32), np.empty(count, np.float32)
+    more = np.empty(count, np.float32)
+    for r in range(replicates):
+        u = d_start[r].reshape(-1)
+        _copy(gradient[r].reshape(-1), u)
+        sums[:] = _ZERO
+        d_weight[r] = _ZERO
+        for s in range(steps - 1, -1, -1):
+            for i in range(stages - 1, -1, -1):
+                e = s * stages + i
+                if b.shape[0] == 0:
+                    _copy(u, g)
+                else:
+                    share = b[i]
+                    for p in range(count):
+                        g[p] = share * u[p]
+                    for j in range(i + 1, stages):
+                        if a[j, i] != _ZERO:
+                            share, later = a[j, i], d[j]
+                            for p in range(count):
+                                g[p] += share * later[p]
+                _pull_back(weight[r], factors[r, e], g, here, sums, more, d[i])
+                for q in range(maps):  # one product for each evaluation: BLAS starts no threads for small ones
+                    np.dot(states[r, e].reshape(-1, dim).T, here[q].reshape(-1, dim), product)
+                    part, total = product.reshape(-1), d_weight[r, q].reshape(-1)
+                    for p in range(dim * dim):
+                        total[p] += part[p]
+            if b.shape[0] == 0:
+                _copy(d[0], u)
+            else:
+                for i in range(stages):
+                    part = d[i]
+                    for p in range(count):
+                        u[p] += part[p]
+        for q in range(maps):
+            d_offset[r, :, q * dim : (q + 1) * dim] = sums[q].reshape(batch, dim)

@@ -1,0 +1,99 @@
+"""Compiled explicit steps answer what torch operations answer, with their gradients."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from metabench.blocks.cells import Cell, GatedCell, MLPCell
+from metabench.blocks.solving import make_block
+from metabench.layers import ode_solve
+from metabench.layers.explicit import Plan, compiled_steps, steps
+from metabench.layers.ode.fixed_grid import Euler, Midpoint, RungeKutta4
+from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
+
+REPLICATES, BATCH, DIM = 3, 20, 12
+
+
+def make(cell_type: type[Cell]) -> tuple[Cell, Tensor, Tensor]:
+    cell = cell_type(DIM, [torch.Generator().manual_seed(i) for i in range(REPLICATES)])
+    generator = torch.Generator().manual_seed(7)
+    h, x = (torch.randn(REPLICATES, BATCH, DIM, generator=generator).requires_grad_() for _ in range(2))
+    return cell, h, x
+
+
+@pytest.mark.parametrize(
+    ("plan", "solver"),
+    [(Plan(3, RK4), RungeKutta4(3)), (Plan(4, MIDPOINT), Midpoint(4)), (Plan(5, EULER), Euler(5)), (Plan(6), None)],
+)
+@pytest.mark.parametrize("cell_type", [MLPCell, GatedCell])
+def test_values_and_gradients(cell_type: type[Cell], plan: Plan, solver: RungeKutta4 | None) -> None:
+    cell, h, x = make(cell_type)
+    found = []
+    for compiled in (True, False):
+        injection = cell.inject(x)
+        if compiled:
+            z = compiled_steps(cell.form(injection), h, plan)
+            assert z is not None
+        elif solver is None:
+            z = h
+            for _ in range(plan.steps):
+                z = cell.apply(z, injection)
+        else:
+            z = ode_solve(lambda _, z, injection=injection: cell.apply(z, injection), h, solver=solver).value
+        direction = torch.linspace(-1, 1, DIM)
+        found.append([z, *torch.autograd.grad((z * direction).sum(), [h, x, *cell.parameters()])])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-6)
+
+
+def test_second_derivatives_are_those_of_torch() -> None:
+    cell, h, x = make(GatedCell)
+    found = []
+    for compiled in (True, False):
+        injection, plan = cell.inject(x), Plan(2, RK4)
+        z = compiled_steps(cell.form(injection), h, plan) if compiled else None
+        if z is None:
+            z = ode_solve(lambda _, z, injection=injection: cell.apply(z, injection), h, solver=RungeKutta4(2)).value
+        (first,) = torch.autograd.grad(z.square().sum(), h, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), [x, cell.W]))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", ["float64", "watched", "transformed", "not finite", "no compiler", "another form"])
+def test_torch_takes_the_steps_where_there_is_no_compiled_loop(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, h, x = make(MLPCell)
+    injection, plan, h = cell.inject(x).detach(), Plan(3, RK4), h.detach()
+    form = cell.form(injection)
+    if case == "float64":
+        h = h.double()
+    elif case == "watched":
+        with FlopCounterMode(display=False):
+            assert compiled_steps(form, h, plan) is None
+        return
+    elif case == "transformed":
+        found = []
+        torch.func.grad(lambda h: found.append(compiled_steps(form, h, plan)) or h.sum())(h)
+        assert found == [None]
+        return
+    elif case == "not finite":
+        h[0, 0, 0] = torch.inf
+    elif case == "no compiler":
+        monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    else:
+        form = type(form)("box", form.weight, form.offset)
+    assert compiled_steps(form, h, plan) is None
+
+
+@pytest.mark.parametrize("name", ["mlp.tied", "gated.tied", "mlp.ode", "gated.ode", "mlp.ode-antisymmetric"])
+def test_blocks_answer_alike_with_and_without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = make_block(name, DIM, [torch.Generator().manual_seed(i) for i in range(REPLICATES)])
+    h = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(3))
+    ours, record = block(h)
+    monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    theirs, plain = block(h)
+    torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-6)
+    assert torch.equal(record.nfe, plain.nfe)
+    assert torch.equal(record.steps, plain.steps)
+    assert torch.equal(record.status, plain.status)
