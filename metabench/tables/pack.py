@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from metabench.errors import TableError
 from metabench.spaces import Space
 from metabench.tables.costs import read_costs
 from metabench.tables.result import ARCHITECTURE_METRICS, TRAINING_METRICS
+from metabench.tables.seconds import even_out
 from metabench.tables.shards import read_shards, write_together
-from metabench.tables.units import protocol_hash, row_key
+from metabench.tables.units import CLOCK_VERSION, protocol_hash, row_key
 
 __all__ = ["SCHEMA_VERSION", "pack_rows", "protocols_hash"]
 
@@ -50,7 +52,8 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
     """Writes ``home/table``: three arrays and ``manifest.json``. A row that is not finished is NaN.
 
     ``results.npy`` holds what training gives, equal on a rebuild; ``seconds.npy`` and the last column of ``costs.npy``
-    hold what was timed: latency alone where ``metabench measure`` was run, else beside the trainings. float32, axes
+    hold what was timed: training times evened out between units (:mod:`metabench.tables.seconds`), latency alone where
+    ``metabench measure`` was run, else beside the trainings. float32, axes
     (task, architecture, seed, epoch, metric), (task, architecture, seed, epoch) and (task, architecture, cost). A row
     whose protocol is no longer the task's or the blocks' is stale, and left out.
 
@@ -73,12 +76,15 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
     costs = np.full((len(tasks), len(codes), len(ARCHITECTURE_METRICS)), np.nan, dtype=np.float32)
     provenance: Counter[str] = Counter()
     measured_alone: dict[str, int] = {}
+    clocks: dict[str, dict[str, Any]] = {}
     for i, task in enumerate(tasks):
         places = {}
         for j, architecture in enumerate(architectures):
             for seed in range(replicates):
                 places[row_key(architecture, task, space.width, seed)] = (j, seed)
-        for shard in shards[task.id]:
+        units = np.full((len(codes), replicates), -1)
+        trusted = np.zeros(units.shape, dtype=bool)
+        for unit, shard in enumerate(shards[task.id]):
             if (shard.metrics, shard.costs) != (list(TRAINING_METRICS), list(ARCHITECTURE_METRICS)):
                 raise TableError(f"{home}: a shard's axes are not this version's; delete the shards and build again.")
             for a, keys in enumerate(shard.keys):
@@ -89,7 +95,10 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
                     results[i, j, seed, : len(task.epochs)] = shard.values[a, s]
                     seconds[i, j, seed, : len(task.epochs)] = shard.seconds[a, s]
                     costs[i, j] = shard.cost[a]
+                    units[j, seed], trusted[j, seed] = unit, shard.provenance.get("clock") == CLOCK_VERSION
                     provenance[json.dumps(shard.provenance, sort_keys=True)] += 1
+        evened = even_out(seconds[i], architectures, units, trusted)
+        seconds[i], clocks[task.id] = evened.seconds, evened.summary()
         alone = read_costs(space, task, home)
         measured_alone[task.id] = len(alone)
         for j, architecture in enumerate(architectures):
@@ -114,6 +123,7 @@ def pack_rows(space: Space, tasks: Sequence[Task], seeds: int | None, home: Path
                 "seeds": _trained_seeds(results[i]),
                 "finished": int((~np.isnan(results[i, :, :, 0, 0])).sum()),
                 "measured_alone": measured_alone[task.id],
+                "seconds": clocks[task.id],
                 "sha256": {name: hashlib.sha256(array[i].tobytes()).hexdigest() for name, array in arrays.items()},
             }
             for i, task in enumerate(tasks)

@@ -1,8 +1,8 @@
 """What compiled solves save: ``make bench-compiled``.
 
 Times a training step of each block that is solved iteratively (forward and backward, process-CPU, one thread) with the
-loop over torch operations and with the compiled one, in turn, on 27 replicates of 128 samples of width 32: the shape in
-which tables are built. Recurrent weights are three times their initial size, as they become in training.
+operations of torch and as compiled loops, in turn, on 27 replicates of 128 samples of width 32: the shape in which
+tables are built. Recurrent weights are three times their initial size, as they become in training.
 """
 
 from __future__ import annotations
@@ -13,11 +13,21 @@ from time import process_time
 
 import torch
 
-from metabench.blocks.solving import SolveSettings, make_block
-from metabench.layers import AlternatingAnderson
+from metabench.blocks.solving import make_block
+from metabench.layers.explicit import steps
+from metabench.layers.fixed_point import compiled
 
-BLOCKS = ("mlp.deq", "gated.deq", "mlp.deq-monotone", "qp.box", "qp.simplex")
+BLOCKS = ("mlp.deq", "gated.deq", "mlp.deq-monotone", "qp.box", "qp.simplex", "mlp.ode", "gated.ode")
+BLOCKS += ("mlp.ode-antisymmetric", "mlp.tied", "gated.tied")
 REPLICATES, BATCH, WIDTH, GROWTH = 27, 128, 32, 3.0
+
+
+def _yes() -> bool:
+    return True
+
+
+def _no() -> bool:
+    return False
 
 
 def main() -> None:
@@ -27,26 +37,23 @@ def main() -> None:
     torch.set_num_threads(1)
     h = torch.randn(REPLICATES, BATCH, WIDTH, generator=torch.Generator().manual_seed(0))
     direction = torch.randn(h.shape, generator=torch.Generator().manual_seed(1))
-    print(f"{'block':<18} {'torch [ms]':>10} {'compiled [ms]':>13} {'ratio':>6}")
+    print(f"{'block':<22} {'torch [ms]':>10} {'compiled [ms]':>13} {'ratio':>6}")
     for name in BLOCKS:
-        blocks = []
-        for compiled in (False, True):
-            generators = [torch.Generator().manual_seed(i) for i in range(REPLICATES)]
-            settings = SolveSettings(solver=AlternatingAnderson(compiled=compiled))
-            block = make_block(name, WIDTH, generators, settings)
-            with torch.no_grad():
-                dict(block.named_parameters())["cell.W"].mul_(GROWTH)
-            blocks.append(block)
-        seconds: list[list[float]] = [[], []]
+        generators = [torch.Generator().manual_seed(i) for i in range(REPLICATES)]
+        block = make_block(name, WIDTH, generators)
+        with torch.no_grad():
+            dict(block.named_parameters())["cell.W"].mul_(GROWTH)
+        seconds: dict[bool, list[float]] = {False: [], True: []}
         for turn in range(repeats + 2):
-            for block, taken in zip(blocks, seconds, strict=True):
+            for compiles, taken in seconds.items():
+                steps.has_compiler = compiled.has_compiler = {False: _no, True: _yes}[compiles]
                 leaf = h.clone().requires_grad_()
                 start = process_time()
                 block(leaf)[0].backward(direction)
                 if turn >= 2:  # the first ones compile, and warm the caches
                     taken.append(process_time() - start)
-        ours, theirs = median(seconds[1]), median(seconds[0])
-        print(f"{name:<18} {1e3 * theirs:>10.1f} {1e3 * ours:>13.1f} {theirs / ours:>6.2f}")
+        ours, theirs = median(seconds[True]), median(seconds[False])
+        print(f"{name:<22} {1e3 * theirs:>10.1f} {1e3 * ours:>13.1f} {theirs / ours:>6.2f}")
 
 
 if __name__ == "__main__":
