@@ -107,7 +107,8 @@ class _Tied(_Lifted):
 
     def forward(self, h: Tensor) -> tuple[Tensor, SolveRecord]:
         injection = self.cell.inject(layer_norm(h, h.shape[-1:]))
-        z = compiled_steps(self.cell.form(injection), torch.zeros_like(h), _TIED)
+        # Torch is as quick with one map after the other; two and their product are worth a compiled loop.
+        z = compiled_steps(self.cell.form(injection), torch.zeros_like(h), _TIED) if self.cell.maps > 1 else None
         if z is None:
             z = torch.zeros_like(h)
             for _ in range(TIED_STEPS):

@@ -18,7 +18,7 @@ from metabench.layers.explicit import steps
 from metabench.layers.fixed_point import compiled
 
 BLOCKS = ("mlp.deq", "gated.deq", "mlp.deq-monotone", "qp.box", "qp.simplex", "mlp.ode", "gated.ode")
-BLOCKS += ("mlp.ode-antisymmetric", "mlp.tied", "gated.tied")
+BLOCKS += ("mlp.ode-antisymmetric", "gated.tied")
 REPLICATES, BATCH, WIDTH, GROWTH = 27, 128, 32, 3.0
 
 
