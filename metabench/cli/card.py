@@ -337,7 +337,7 @@ def _print_surrogates(tasks: Mapping[str, Any]) -> None:
             )
     print()
     caption = (
-        "Held-out architectures, test score at the last epoch; the deepest are those with the most blocks. Ceilings: what "
-        "knowing their true means would give."
+        "Held-out architectures, test score at the last epoch; the deepest are those with the most blocks. Ceilings: "
+        "what knowing their true means would give."
     )
     print_table("Surrogates", columns, rows, caption=caption)
