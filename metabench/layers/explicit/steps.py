@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metabench.layers.fixed_point.compiled import has_compiler
 from metabench.layers.fixed_point.form import Form
+from metabench.layers.ode.step import explicit_step
 from metabench.layers.ode.tableau import ButcherTableau
 from metabench.layers.transforms import under_transform
 
@@ -70,16 +71,10 @@ def _value(weight: Tensor, offset: Tensor, z: Tensor) -> Tensor:
 def _in_torch(weight: Tensor, offset: Tensor, z: Tensor, plan: Plan) -> Tensor:
     """The steps by torch operations, which can be differentiated again."""
     for _ in range(plan.steps):
-        slopes: list[Tensor] = []
-        for i in range(len(plan.a)):
-            x = z
-            for share, slope in zip(plan.a[i], slopes, strict=False):
-                x = x + float(share) * slope
-            slopes.append(_value(weight, offset, x))
-        if len(plan.b) == 0:
-            z = slopes[0]
-        for share, slope in zip(plan.b, slopes, strict=False):
-            z = z + float(share) * slope
+        if plan.tableau is None:
+            z = _value(weight, offset, z)
+        else:
+            z = explicit_step(lambda _, x: _value(weight, offset, x), plan.tableau, 0.0, z, plan.span / plan.steps).z
     return z
 
 
