@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from metabench.errors import ArgumentError, MetabenchError
+from metabench.machine import core_count
 from metabench.metarl.run import Plan, Report, train
 
 __all__ = ["Task", "train_here", "train_on_dask"]
@@ -36,7 +36,7 @@ def train_here(tasks: Sequence[Task], workers: int | None) -> dict[int, Metabenc
     Returns:
         The seeds that failed, with their errors.
     """
-    workers = min(workers or _cores(), len(tasks))
+    workers = min(workers or core_count(), len(tasks))
     if workers == 1:
         outcomes = [_train(task) for task in tasks]
     else:
@@ -68,10 +68,6 @@ def train_on_dask(tasks: Sequence[Task], scheduler: str) -> dict[int, MetabenchE
 
 def _failures(tasks: Sequence[Task], outcomes: Sequence[MetabenchError | None]) -> dict[int, MetabenchError]:
     return {task.plan.seed: error for task, error in zip(tasks, outcomes, strict=True) if error is not None}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train(task: Task) -> MetabenchError | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metabench.errors import ArgumentError, OptionalDependencyError
+from metabench.machine import core_count
 from metabench.searchers.objective import Objective
 from metabench.searchers.plan import Unit, open_objective
 
@@ -55,7 +56,7 @@ def execute(
     work = _Work()
     named = [unit for unit in units if isinstance(unit.benchmark, str)]
     apart = named if scheduler is not None else [unit for unit in named if _goes_apart(unit)]
-    workers = min(workers or _cores(), len(apart))
+    workers = min(workers or core_count(), len(apart))
     if scheduler is None and workers < 2:
         apart = []
     here = [unit for unit in units if unit not in set(apart)]
@@ -100,10 +101,6 @@ class _Work:
         self.failures[unit] = reason
         _log.debug("%s on %s, seed %d failed", unit.searcher, unit.task, unit.seed, exc_info=error)
         self.advance()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _goes_apart(unit: Unit) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metabench import content
-from metabench.cli.card import _visited
+from metabench.analysis.visited import visited_architectures
 from metabench.cli.main import main
 from metabench.searchers import run_search
 from metabench.spaces import load_space
@@ -31,7 +31,7 @@ def run(tmp_path_factory) -> Path:
 
 def test_a_searcher_saw_what_its_first_run_trained_to_the_end(run: Path) -> None:
     space = load_space("cells2-v1")
-    visited = _visited((run,), space, "mnist1d-v1")
+    visited = visited_architectures((run,), space, "mnist1d-v1")
     assert set(visited) == set(SEARCHERS)
     for searcher, mask in visited.items():
         path = run / NAME / searcher / "seed-000.jsonl"
@@ -60,7 +60,7 @@ def test_the_card_of_a_studys_runs(run: Path, tmp_path: Path, capsys: pytest.Cap
     words = ["card", "cells2-v1", "--surrogates", "lightgbm", "--searchers", str(run), "--out", str(tmp_path)]
     assert main([*words, "--json"]) == 0
     card = json.loads(capsys.readouterr().out)["tasks"]["mnist1d-v1"]["surrogate"]["lightgbm"]
-    visited = _visited((run,), load_space("cells2-v1"), "mnist1d-v1")
+    visited = visited_architectures((run,), load_space("cells2-v1"), "mnist1d-v1")
     for searcher, mask in visited.items():
         others = np.logical_or.reduce([found for name, found in visited.items() if name != searcher])
         found = card["leave_searcher_out"][searcher]

@@ -162,6 +162,10 @@ def test_the_card_reads_run_folders(fitted: Benchmark, home: Path, capsys: pytes
     card = json.loads(capsys.readouterr().out)["tasks"]["made-up-task"]["surrogate"]["lightgbm"]
     assert card["leave_searcher_out"]["first"] is None  # the others saw 14 more: too few to fit
     assert card["cross_validation"]["last_epoch"]["test_score"]["r2"] is not None
+    assert main([*words, "--json"]) == 0  # a card without surrogates keeps what was evaluated
+    assert json.loads(capsys.readouterr().out)["tasks"]["made-up-task"]["surrogate"]["lightgbm"] == card
+    assert main([*words, "--surrogates", "lightgbm", "--workers", "0"]) == 2
+    assert "--workers 0: expected at least 1" in capsys.readouterr().err
 
 
 def test_a_table_with_too_little_is_refused_in_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

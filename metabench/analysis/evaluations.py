@@ -1,0 +1,120 @@
+"""Surrogates of several tasks and kinds evaluated, in processes of their own; what an older card holds is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from metabench.analysis.surrogate_card import surrogate_card
+from metabench.surrogate import Measurements, Settings
+
+__all__ = ["data_digest", "evaluate_surrogates", "kept_evaluations"]
+
+Visits = Mapping[str, np.ndarray]
+Done = Callable[[str, str, dict[str, Any]], None]
+
+
+def data_digest(data: Measurements) -> str:
+    """SHA-256 of the measurements that a surrogate is evaluated on."""
+    digest = hashlib.sha256()
+    for array in (data.digits, data.hyperparameters, data.values):
+        if array is not None:
+            digest.update(repr(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _visits_digest(visited: Visits | None) -> str | None:
+    if not visited:
+        return None
+    digest = hashlib.sha256()
+    for name in sorted(visited):
+        digest.update(name.encode())
+        digest.update(np.packbits(visited[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _evaluate(data: Measurements, settings: Settings, visited: Visits | None) -> dict[str, Any]:
+    found = surrogate_card(data, settings, visited=visited or None)
+    return {"data": data_digest(data), "visits": _visits_digest(visited), **found}
+
+
+def kept_evaluations(card: Any, measured: Mapping[str, Measurements]) -> dict[str, dict[str, Any]]:
+    """Task -> model -> evaluation: those of an older card that were made of the very same measurements."""
+    tasks = card.get("tasks") if isinstance(card, dict) else None
+    out: dict[str, dict[str, Any]] = {}
+    for task, data in measured.items():
+        old = tasks.get(task) if isinstance(tasks, dict) else None
+        found = old.get("surrogate") if isinstance(old, dict) else None
+        if isinstance(found, dict):
+            digest = data_digest(data)
+            out[task] = {m: e for m, e in found.items() if isinstance(e, dict) and e.get("data") == digest}
+    return out
+
+
+def evaluate_surrogates(
+    measured: Mapping[str, Measurements],
+    settings: Sequence[Settings],
+    *,
+    visited: Mapping[str, Visits],
+    kept: Mapping[str, Mapping[str, Any]],
+    done: Done,
+    workers: int = 1,
+) -> None:
+    """Evaluates every kind of surrogate on every task, but those that are ``kept`` with the same settings and visits.
+
+    Args:
+        measured: task -> its measurements.
+        settings: a kind of surrogate each.
+        visited: task -> searcher -> bool ``(architectures,)``; may lack tasks.
+        kept: as of :func:`kept_evaluations`.
+        done: is told task, model and evaluation as soon as there is one.
+        workers: processes; 1 stays in this one.
+    """
+    jobs = [
+        (task, s)
+        for task in measured
+        for s in settings
+        if not _is_same(kept.get(task, {}).get(s.model), s, visited.get(task))
+    ]
+    for task, model, found in _carried_out(jobs, measured, visited, min(workers, len(jobs))):
+        done(task, model, found)
+
+
+def _is_same(evaluation: Mapping[str, Any] | None, settings: Settings, visited: Visits | None) -> bool:
+    return (
+        evaluation is not None
+        and evaluation.get("settings") == asdict(settings)
+        and evaluation.get("visits") == _visits_digest(visited)
+    )
+
+
+def _carried_out(
+    jobs: Sequence[tuple[str, Settings]],
+    measured: Mapping[str, Measurements],
+    visited: Mapping[str, Visits],
+    workers: int,
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    if workers < 2:
+        for task, s in jobs:
+            yield task, s.model, _evaluate(measured[task], s, visited.get(task))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_threaded) as pool:
+        futures = {pool.submit(_evaluate, measured[task], s, visited.get(task)): (task, s.model) for task, s in jobs}
+        try:
+            for future in as_completed(futures):
+                yield *futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _single_threaded() -> None:
+    import torch
+
+    torch.set_num_threads(1)
