@@ -105,16 +105,10 @@ def _carried_out(
         for task, s in jobs:
             yield task, s.model, _evaluate(measured[task], s, visited.get(task))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_threaded) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(_evaluate, measured[task], s, visited.get(task)): (task, s.model) for task, s in jobs}
         try:
             for future in as_completed(futures):
                 yield *futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _single_threaded() -> None:
-    import torch
-
-    torch.set_num_threads(1)

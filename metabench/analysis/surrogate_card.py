@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -250,7 +250,6 @@ def surrogate_card(
     *,
     k: int = 5,
     visited: Mapping[str, np.ndarray] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """The whole evaluation of one kind of surrogate on one task, as plain JSON.
 
@@ -259,7 +258,6 @@ def surrogate_card(
         settings: of the fits.
         k: folds.
         visited: searcher -> which architectures its runs have trained, bool ``(architectures,)``.
-        progress: is told what is done next.
 
     Raises:
         ArgumentError: if too little is measured.
@@ -268,20 +266,15 @@ def surrogate_card(
     rows = measured.measured()
     data = measured.take(rows)
     test_only = data.of_metrics(("test_score",))
-    progress(f"{settings.model}: {k} folds")
     card: dict[str, Any] = {
         "settings": asdict(settings),
         "architectures": len(data.digits),
         "cross_validation": _cross_validation(data, settings, k),
     }
-    progress(f"{settings.model}: families left out")
     card["leave_family_out"] = _without_families(test_only, settings)
-    progress(f"{settings.model}: learning curve")
     card["learning_curve"] = _learning_curve(test_only, settings, k)
-    progress(f"{settings.model}: one seed against the others")
     card["one_seed"] = one_seed_test(test_only, settings, k)
     if visited is not None and len(visited) > 1:
-        progress(f"{settings.model}: searchers left out")
         masks = {name: mask[rows] for name, mask in visited.items()}
         card["leave_searcher_out"] = _without_searchers(test_only, masks, settings)
     return card
