@@ -17,6 +17,7 @@ from metabench.blocks.solving import SolveSettings, through_time
 from metabench.layers import (
     AlternatingAnderson,
     Backprop,
+    ContinuousAdjoint,
     Euler,
     Implicit,
     Midpoint,
@@ -27,7 +28,7 @@ from metabench.layers import (
     fixed_point,
     ode_solve,
 )
-from metabench.layers.explicit import Plan, compiled_steps
+from metabench.layers.explicit import Plan, compiled_flow_reversed, compiled_steps
 from metabench.layers.fixed_point import Form
 from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
 
@@ -67,10 +68,15 @@ def compiled_flow(form: Form, h: Tensor, settings: SolveSettings) -> tuple[Tenso
     Args:
         form: the vector field.
         h: the state at time 0.
-        settings: a fixed grid and backpropagation can be compiled.
+        settings: a fixed grid can be compiled, with backpropagation or the continuous adjoint.
     """
-    plan = _plan(settings.ode_solver or ODE_SOLVER)
-    if plan is None or not isinstance(settings.ode_adjoint, Backprop | None):
+    solver, adjoint = settings.ode_solver or ODE_SOLVER, settings.ode_adjoint
+    plan = _plan(solver)
+    if plan is None:
+        return None
+    if isinstance(adjoint, ContinuousAdjoint):
+        return compiled_flow_reversed(form, h, plan, solver, adjoint)
+    if not isinstance(adjoint, Backprop | None):
         return None
     out = compiled_steps(form, h, plan)
     return None if out is None else (out, SolveRecord.explicit(out, nfe=plan.evaluations, steps=plan.steps))

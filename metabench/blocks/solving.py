@@ -119,10 +119,10 @@ def _pick(kind: str, known: dict[str, Choice], name: str | None) -> Choice | Non
 
 
 FIXED_POINT_SOLVERS: dict[str, FixedPointSolver] = {
-    "picard": Picard(),
-    "anderson": Anderson(),
+    "picard": Picard(compiled=True),
+    "anderson": Anderson(compiled=True),
     "alternating-anderson": AlternatingAnderson(compiled=True),
-    "broyden": Broyden(),
+    "broyden": Broyden(compiled=True),
 }
 # `Unrolled` is not among them: it needs Picard iteration, and `mlp.tied` is the unrolled lift.
 FIXED_POINT_ADJOINTS: dict[str, Adjoint] = {

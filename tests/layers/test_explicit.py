@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from metabench.blocks.cells import Cell, GatedCell, MLPCell
-from metabench.blocks.solving import make_block
-from metabench.layers import ode_solve
+from metabench.blocks.solving import SolveSettings, make_block
+from metabench.errors import DifferentiationError
+from metabench.layers import SolveRecord, ode_solve
 from metabench.layers.explicit import Plan, compiled_steps, steps
 from metabench.layers.ode.fixed_grid import Euler, Midpoint, RungeKutta4
 from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
@@ -97,3 +98,53 @@ def test_blocks_answer_alike_with_and_without(name: str, monkeypatch: pytest.Mon
     assert torch.equal(record.nfe, plain.nfe)
     assert torch.equal(record.steps, plain.steps)
     assert torch.equal(record.status, plain.status)
+
+
+def reversed_run(name: str, settings: SolveSettings, gradient: Tensor) -> tuple[Tensor, SolveRecord, list[Tensor]]:
+    block = make_block(name, DIM, [torch.Generator().manual_seed(i) for i in range(REPLICATES)], settings)
+    h = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    out, record = block(h)
+    return out.detach(), record, list(torch.autograd.grad(out, [h, *block.parameters()], gradient))
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "rk4"])
+@pytest.mark.parametrize("name", ["mlp.ode", "gated.ode", "mlp.ode-antisymmetric"])
+def test_reversed_flows_are_those_of_torch(name: str, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SolveSettings.named(ode_solver=solver, ode_steps=4, ode_adjoint="continuous")
+    gradient = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(5))
+    ours, record, gradients = reversed_run(name, settings, gradient)
+    monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    theirs, plain, their_gradients = reversed_run(name, settings, gradient)
+    torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-6)
+    for mine, other in zip(gradients, their_gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+    for mine, other in ((record, plain), (record.backward, plain.backward)):
+        assert mine is not None
+        assert other is not None
+        for field in ("status", "steps", "nfe", "residual"):
+            assert torch.equal(getattr(mine, field), getattr(other, field))
+
+
+def test_a_reversed_flow_sets_lost_samples_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SolveSettings.named(ode_solver="rk4", ode_steps=3, ode_adjoint="continuous")
+    gradient = torch.ones(REPLICATES, BATCH, DIM)
+    gradient[0, 0] = torch.inf
+    _, record, gradients = reversed_run("gated.ode", settings, gradient)
+    assert record.backward is not None
+    assert not record.backward.converged[0, 0]
+    assert bool(record.backward.converged[0, 1:].all())
+    monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    for mine, other in zip(gradients, reversed_run("gated.ode", settings, gradient)[2], strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_a_reversed_flow_has_first_derivatives_only_and_none_without_a_graph() -> None:
+    settings = SolveSettings.named(ode_solver="rk4", ode_steps=3, ode_adjoint="continuous")
+    block = make_block("mlp.ode", DIM, [torch.Generator().manual_seed(0)], settings)
+    h = torch.randn(1, BATCH, DIM, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    with pytest.raises(DifferentiationError, match="continuous ODE adjoint"):
+        torch.autograd.grad(block(h)[0].square().sum(), h, create_graph=True)
+    with torch.no_grad():
+        _, record = block(h)
+    assert record.nfe.unique().tolist() == [12]
+    assert record.backward is None

@@ -1,4 +1,4 @@
-"""Explicit steps of a cell, forward and backward, each as one compiled loop. Needs numba.
+"""Explicit steps of a cell, forward, backward and reversed in time, each as one compiled loop. Needs numba.
 
 All steps of one replicate are taken while its state lies in the cache; a cell's affine maps are held apart, so that
 every loop over entries is one long one.
@@ -10,7 +10,7 @@ import numpy as np
 
 from metabench.layers.kernels import kernel, tanh
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "reverse"]
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
@@ -59,11 +59,10 @@ def _pull_back(
     factors: np.ndarray,
     u: np.ndarray,
     slopes: np.ndarray,
-    sums: np.ndarray,
     more: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Gradients of one evaluation, ``u`` that of its value: ``slopes`` those of its affine maps, which ``sums`` add up.
+    """Gradients of one evaluation, ``u`` that of its value: ``slopes`` are set to those of its affine maps.
 
     ``weight`` is ``(maps, out, in)``; ``more`` is room; ``out`` is set to the state's gradient.
     """
@@ -78,15 +77,28 @@ def _pull_back(
         for i in range(count):
             d[i] = u[i] * (_ONE + g[i]) * (_ONE - c[i] * c[i])
             e[i] = u[i] * c[i] * (_ONE - g[i] * g[i])
-    for q in range(maps):
-        total, part = sums[q], slopes[q]
-        for i in range(count):
-            total[i] += part[i]
     np.dot(d.reshape(-1, dim), weight[0], out.reshape(-1, dim))
     if maps == 2:
         np.dot(slopes[1].reshape(-1, dim), weight[1], more.reshape(-1, dim))
         for i in range(count):
             out[i] += more[i]
+
+
+@kernel
+def _add_up(
+    x: np.ndarray, slopes: np.ndarray, share: float, product: np.ndarray, sums: np.ndarray, d_weight: np.ndarray
+) -> None:
+    """Adds ``share`` times the gradients of one evaluation at ``x`` to those of the affine maps and their weights."""
+    dim = product.shape[0]
+    for q in range(slopes.shape[0]):
+        part, total = slopes[q], sums[q]
+        for p in range(part.shape[0]):
+            total[p] += share * part[p]
+        # One product for each evaluation: BLAS starts no threads for small ones.
+        np.dot(x.reshape(-1, dim).T, part.reshape(-1, dim), product)
+        flat, whole = product.reshape(-1), d_weight[q].reshape(-1)
+        for p in range(dim * dim):
+            whole[p] += share * flat[p]
 
 
 @kernel
@@ -187,12 +199,8 @@ def backward(
                             share, later = a[j, i], d[j]
                             for p in range(count):
                                 g[p] += share * later[p]
-                _pull_back(weight[r], factors[r, e], g, here, sums, more, d[i])
-                for q in range(maps):  # one product for each evaluation: BLAS starts no threads for small ones
-                    np.dot(states[r, e].reshape(-1, dim).T, here[q].reshape(-1, dim), product)
-                    part, total = product.reshape(-1), d_weight[r, q].reshape(-1)
-                    for p in range(dim * dim):
-                        total[p] += part[p]
+                _pull_back(weight[r], factors[r, e], g, here, more, d[i])
+                _add_up(states[r, e], here, _ONE, product, sums, d_weight[r])
             if b.shape[0] == 0:
                 _copy(d[0], u)
             else:
@@ -200,5 +208,72 @@ def backward(
                     part = d[i]
                     for p in range(count):
                         u[p] += part[p]
+        for q in range(maps):
+            d_offset[r, :, q * dim : (q + 1) * dim] = sums[q].reshape(batch, dim)
+
+
+@kernel
+def reverse(
+    weight: np.ndarray,
+    transposed: np.ndarray,
+    offset: np.ndarray,
+    end: np.ndarray,
+    gradient: np.ndarray,
+    steps: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    d_weight: np.ndarray,
+    d_offset: np.ndarray,
+    d_start: np.ndarray,
+) -> None:
+    """Integrates (z, u) with du/dt = -u^T df/dz back from the end; the last three arguments are set.
+
+    Args:
+        weight: as for ``forward``.
+        transposed: the same with its last axes swapped.
+        offset: as for ``forward``.
+        end: the state at the end, ``(replicates, batch, dim)``.
+        gradient: that of ``end``.
+        steps: how many.
+        a: of the tableau, times minus the step.
+        b: the same.
+        d_weight: set, ``(replicates, maps, dim in, dim out)``.
+        d_offset: set, ``(replicates, batch, maps dim)``.
+        d_start: set, ``(replicates, batch, dim)``.
+    """
+    replicates, maps, dim = weight.shape[:3]
+    batch, stages = end.shape[1], a.shape[0]
+    count, product = batch * dim, np.empty((dim, dim), np.float32)
+    o, factors = np.empty((maps, count), np.float32), np.empty((maps, count), np.float32)
+    sums, here = np.empty((maps, count), np.float32), np.empty((maps, count), np.float32)
+    k, d = np.empty((stages, count), np.float32), np.empty((stages, count), np.float32)
+    z, x, v = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.float32)
+    more = np.empty(count, np.float32)
+    for r in range(replicates):
+        u = d_start[r].reshape(-1)
+        _copy(gradient[r].reshape(-1), u)
+        _copy(end[r].reshape(-1), z)
+        for q in range(maps):
+            _copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
+        sums[:] = _ZERO
+        d_weight[r] = _ZERO
+        for _ in range(steps):
+            for i in range(stages):
+                _copy(z, x)
+                _copy(u, v)
+                for j in range(i):
+                    if a[i, j] != _ZERO:
+                        share, slope, change = a[i, j], k[j], d[j]
+                        for p in range(count):
+                            x[p] += share * slope[p]
+                            v[p] -= share * change[p]
+                _field(weight[r], o, x, factors, k[i])
+                _pull_back(transposed[r], factors, v, here, more, d[i])
+                _add_up(x, here, -b[i], product, sums, d_weight[r])
+            for i in range(stages):
+                share, slope, change = b[i], k[i], d[i]
+                for p in range(count):
+                    z[p] += share * slope[p]
+                    u[p] -= share * change[p]
         for q in range(maps):
             d_offset[r, :, q * dim : (q + 1) * dim] = sums[q].reshape(batch, dim)

@@ -17,7 +17,7 @@ from metabench.layers.ode.step import explicit_step
 from metabench.layers.ode.tableau import ButcherTableau
 from metabench.layers.transforms import under_transform
 
-__all__ = ["Plan", "compiled_steps"]
+__all__ = ["Plan", "cell_value", "compiled_steps", "stacked_weight"]
 
 _MAPS = {"tanh": 1, "gated": 2}
 
@@ -57,8 +57,8 @@ class Plan:
         return self.steps * len(self.a)
 
 
-def _value(weight: Tensor, offset: Tensor, z: Tensor) -> Tensor:
-    """The cell, in torch; ``weight`` ``(replicates, maps, dim, dim)``."""
+def cell_value(weight: Tensor, offset: Tensor, z: Tensor) -> Tensor:
+    """The cell by torch operations; ``weight`` ``(replicates, maps, dim, dim)``."""
     maps = weight.shape[1]
     wide = weight.transpose(1, 2).flatten(2)
     a = torch.tanh(torch.baddbmm(offset, z, wide))
@@ -72,9 +72,11 @@ def _in_torch(weight: Tensor, offset: Tensor, z: Tensor, plan: Plan) -> Tensor:
     """The steps by torch operations, which can be differentiated again."""
     for _ in range(plan.steps):
         if plan.tableau is None:
-            z = _value(weight, offset, z)
+            z = cell_value(weight, offset, z)
         else:
-            z = explicit_step(lambda _, x: _value(weight, offset, x), plan.tableau, 0.0, z, plan.span / plan.steps).z
+            z = explicit_step(
+                lambda _, x: cell_value(weight, offset, x), plan.tableau, 0.0, z, plan.span / plan.steps
+            ).z
     return z
 
 
@@ -121,6 +123,15 @@ class _Steps(torch.autograd.Function):
         return (*outs, None, None)
 
 
+def stacked_weight(form: Form, z: Tensor) -> Tensor | None:
+    """The form's weight, ``(replicates, maps, dim in, dim out)``; None where there is no compiled loop for it."""
+    if form.kind not in _MAPS or z.dtype != torch.float32 or z.ndim != 3 or z.device.type != "cpu":
+        return None
+    if not has_compiler() or under_transform() or torch._C._len_torch_dispatch_stack():
+        return None
+    return form.weight.unflatten(-1, (_MAPS[form.kind], -1)).transpose(1, 2)
+
+
 def compiled_steps(form: Form, z: Tensor, plan: Plan) -> Tensor | None:
     """The state after the steps of ``plan``, equal to torch's up to rounding; None where torch has to take them.
 
@@ -133,11 +144,9 @@ def compiled_steps(form: Form, z: Tensor, plan: Plan) -> Tensor | None:
         z: where the steps begin, ``(replicates, batch, dim)``.
         plan: the steps.
     """
-    if form.kind not in _MAPS or z.dtype != torch.float32 or z.ndim != 3 or z.device.type != "cpu":
+    weight = stacked_weight(form, z)
+    if weight is None:
         return None
-    if not has_compiler() or under_transform() or torch._C._len_torch_dispatch_stack():
-        return None
-    weight = form.weight.unflatten(-1, (_MAPS[form.kind], -1)).transpose(1, 2)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (weight, form.offset, z))
     answer: Any = _Steps.apply(weight, form.offset, z, plan, keep)
     return answer if math.isfinite(answer.detach().sum().item()) else None

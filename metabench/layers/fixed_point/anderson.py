@@ -55,6 +55,8 @@ class Anderson(FixedPointSolver):
         delay: plain steps before the first mixed one. Where the map contracts well they cost a third of a mixed one.
         ridge: Tikhonov term of the scaled problem; None takes 8 times the dtype's resolution.
         mixing: weight of the images against the iterates, in (0, 1].
+        compiled: run as one compiled loop where numba is installed, the map's form is known and ``mixing`` is 1: equal
+            up to rounding.
 
     Reference: Anderson (1965); Walker and Ni (2011), SIAM J. Numer. Anal. 49(4).
     """
@@ -65,6 +67,7 @@ class Anderson(FixedPointSolver):
     delay: int = 0
     ridge: float | None = None
     mixing: float = 1.0
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.memory < 2:

@@ -47,6 +47,7 @@ class Broyden(FixedPointSolver):
 
     Attributes:
         memory: updates kept.
+        compiled: run as one compiled loop where numba is installed and the map's form is known: equal up to rounding.
 
     Reference: Broyden (1965), Math. Comp. 19; Kelley (1995), Iterative methods, chapter 7.
     """
@@ -54,6 +55,7 @@ class Broyden(FixedPointSolver):
     check_every: ClassVar[int] = 2
 
     memory: int = 20
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.memory < 1:

@@ -1,16 +1,18 @@
-"""Alternating Anderson-Picard iteration as one compiled loop. Needs numba; imported only where it is there.
+"""Fixed-point iteration as one compiled loop. Needs numba; imported only where it is there.
 
 A replicate's samples go through the affine map together, by BLAS; all that follows is done while it lies in the cache.
 States are held transposed, ``(dim, samples)``, so that every loop runs over samples, side by side: norms, projections
 and mixtures need no sums across a vector register. A sample that ends is answered at once; it is computed on, to no
 effect, until a quarter of the samples have ended and all arrays close up. The semantics are those of
-:func:`~metabench.layers.fixed_point.iterate` with :class:`~metabench.layers.AlternatingAnderson`.
+:func:`~metabench.layers.fixed_point.iterate` with :class:`~metabench.layers.AlternatingAnderson`, of which Anderson
+acceleration and plain iteration are special cases, or with :class:`~metabench.layers.Broyden`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from metabench.layers.fixed_point.proposals import mixture, quasi_newton
 from metabench.layers.kernels import kernel, tanh
 
 __all__ = ["KINDS", "solve"]
@@ -143,93 +145,6 @@ def _evaluate(
 
 
 @kernel
-def _mixture(
-    images: np.ndarray,
-    residuals: np.ndarray,
-    order: np.ndarray,
-    m: int,
-    n: int,
-    dim: int,
-    ridge: float,
-    gram: np.ndarray,
-    weights: np.ndarray,
-    inverse: np.ndarray,
-    plain: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Of each sample the combination of its last ``m`` images whose residual is least; ``plain`` where it is lost.
-
-    Args:
-        images: of the last steps, ``(memory, dim * n)``.
-        residuals: the same.
-        order: places of the last ``m`` in them, oldest first.
-        m: iterates mixed.
-        n: samples.
-        dim: entries of a state.
-        ridge: added to the normalised products' diagonal.
-        gram: room, ``(memory, memory, batch)``.
-        weights: room, ``(memory, batch)``.
-        inverse: room, ``(memory, batch)``.
-        plain: the last images, ``(dim * n,)``.
-        out: set, ``(dim * n,)``.
-    """
-    for i in range(m):
-        first = residuals[order[i], : dim * n].reshape(dim, n)
-        for k in range(i, m):
-            second, products = residuals[order[k], : dim * n].reshape(dim, n), gram[i, k]
-            for b in range(n):
-                products[b] = _ZERO
-            for j in range(dim):
-                for b in range(n):
-                    products[b] += first[j, b] * second[j, b]
-    for i in range(m):
-        for b in range(n):
-            inverse[i, b] = _ONE / np.sqrt(max(gram[i, i, b], _TINY))
-    for i in range(m):
-        for k in range(i, m):
-            for b in range(n):
-                gram[i, k, b] *= inverse[i, b] * inverse[k, b]
-        for b in range(n):
-            gram[i, i, b] += ridge
-            inverse[i, b] = inverse[i, b] / inverse[m - 1, b] if i < m - 1 else _ONE
-            weights[i, b] = inverse[i, b]
-    for k in range(m - 1):
-        for i in range(k + 1, m):
-            for b in range(n):  # factors go where the other half of the symmetric matrix would be
-                gram[i, k, b] = gram[k, i, b] / gram[k, k, b]
-                weights[i, b] -= gram[i, k, b] * weights[k, b]
-            for j in range(i, m):
-                for b in range(n):
-                    gram[i, j, b] -= gram[i, k, b] * gram[k, j, b]
-    total = gram[m - 1, 0]
-    for k in range(m - 1, -1, -1):
-        for b in range(n):
-            weights[k, b] /= gram[k, k, b]
-        for i in range(k):
-            for b in range(n):
-                weights[i, b] -= gram[i, k, b] * weights[k, b]
-    for b in range(n):
-        total[b] = _ZERO
-    for i in range(m):
-        for b in range(n):
-            weights[i, b] *= inverse[i, b]
-            total[b] += weights[i, b]
-    for i in range(m):
-        for b in range(n):
-            weights[i, b] /= total[b]
-    mixed = out[: dim * n].reshape(dim, n)
-    for i in range(dim * n):
-        out[i] = _ZERO
-    for i in range(m):
-        image = images[order[i], : dim * n].reshape(dim, n)
-        for j in range(dim):
-            for b in range(n):
-                mixed[j, b] += weights[i, b] * image[j, b]
-    for i in range(dim * n):
-        out[i] = out[i] if np.isfinite(out[i]) else plain[i]
-
-
-@kernel
 def _norms(
     image: np.ndarray, z: np.ndarray, value: np.ndarray, dim: int, n: int, error: np.ndarray, size: np.ndarray
 ) -> None:
@@ -273,6 +188,7 @@ def solve(
     period: int,
     delay: int,
     ridge: float,
+    secant: bool,
     answer: np.ndarray,
     residual: np.ndarray,
     nfe: np.ndarray,
@@ -293,10 +209,11 @@ def solve(
         atol: absolute tolerance of a norm.
         max_steps: step limit.
         every: steps from check to check.
-        memory: iterates mixed.
+        memory: iterates mixed, or updates kept.
         period: steps from mixture to mixture.
         delay: steps before the first mixture.
         ridge: of the mixture.
+        secant: Broyden's updates instead of mixtures; period, delay and ridge do not count.
         answer: set to the values, ``(replicates, batch, dim)``.
         residual: set to the relative residuals, ``(replicates, batch)``.
         nfe: set to the evaluations, int32.
@@ -309,15 +226,18 @@ def solve(
     value = np.empty(dim * batch, np.float32) if separate else image
     last, a = np.empty(dim * batch, np.float32), np.empty(max(rows, k, dim) * batch, np.float32)
     o, f = np.empty(rows * batch, np.float32), np.empty(k * batch, np.float32)
+    # Of mixtures the last images and residuals; of Broyden's updates the left and right vectors.
     images, residuals = np.empty((memory, dim * batch), np.float32), np.empty((memory, dim * batch), np.float32)
-    gram, spare = np.empty((memory, memory, batch), np.float32), np.empty((2, batch), np.float32)
-    weights, inverse = np.empty((memory, batch), np.float32), np.empty((memory, batch), np.float32)
+    mixed, room = (0, dim * batch) if secant else (memory, 0)
+    gram, spare = np.empty((mixed, mixed, batch), np.float32), np.empty((2, batch), np.float32)
+    weights, inverse = np.empty((mixed, batch), np.float32), np.empty((mixed, batch), np.float32)
+    before, difference, changed = np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32)
     error, size, least = np.empty(batch, np.float32), np.empty(batch, np.float32), np.empty(batch, np.float32)
     place, stay, order = np.empty(batch, np.int64), np.empty(batch, np.int64), np.empty(memory, np.int64)
     ended = np.empty(batch, np.bool_)
     first = max(period, period * (-(-(delay + 1) // period)))
     for r in range(replicates):
-        n, left, kept = batch, batch, 0
+        n, left, kept = batch, batch, -1 if secant else 0
         transposed = weight[r].T
         for b in range(batch):
             place[b], least[b], ended[b] = b, scale[r, b], False
@@ -365,9 +285,15 @@ def solve(
                     for i in range(min(kept, memory)):
                         _close_up(images[i], dim, n, stay, left)
                         _close_up(residuals[i], dim, n, stay, left)
+                    if secant:
+                        _close_up(before, dim, n, stay, left)
+                        _close_up(difference, dim, n, stay, left)
                     n = left
                 for i in range(dim * n):
                     last[i] = value[i]
+            if secant:
+                kept = quasi_newton(images, residuals, kept, dim, n, image, before, difference, changed, spare, z)
+                continue
             ahead = max(first - step, -step % period)
             if ahead < memory:
                 slot = kept % memory
@@ -379,7 +305,7 @@ def solve(
             if ahead == 0 and m >= 2:
                 for i in range(m):
                     order[i] = (kept - m + i) % memory
-                _mixture(images, residuals, order, m, n, dim, ridge, gram, weights, inverse, image, z)
+                mixture(images, residuals, order, m, n, dim, ridge, gram, weights, inverse, image, z)
             else:
                 z, image = image, z
                 if not separate:

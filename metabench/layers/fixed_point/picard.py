@@ -20,11 +20,14 @@ class Picard(FixedPointSolver):
 
     Attributes:
         damping: step towards the image, in (0, 1]; 1 is plain iteration.
+        compiled: run as one compiled loop where numba is installed, the map's form is known and ``damping`` is 1: equal
+            up to rounding.
     """
 
     check_every: ClassVar[int] = 3
 
     damping: float = 1.0
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.damping <= 1:

@@ -1,6 +1,7 @@
 """Compiled solves answer what the loop over torch operations answers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from torch import Tensor
 from metabench.blocks.cells import Cell, GatedCell, MLPCell
 from metabench.layers import (
     AlternatingAnderson,
+    Anderson,
     Box,
+    Broyden,
     Implicit,
     Orthant,
+    Picard,
     Simplex,
     SolveRecord,
     SolveStatus,
@@ -26,10 +30,16 @@ from metabench.layers.fixed_point.mapping import Function
 from metabench.layers.kernels import tanh
 
 REPLICATES, BATCH, DIM = 3, 40, 12
-SOLVERS = [
+Solver = AlternatingAnderson | Anderson | Picard | Broyden
+SOLVERS: list[Solver] = [
     AlternatingAnderson(),
     AlternatingAnderson(memory=3, period=2, delay=1),
     AlternatingAnderson(period=1, delay=0),
+    Anderson(),
+    Anderson(memory=3, delay=4),
+    Picard(),
+    Broyden(),
+    Broyden(memory=3),  # emptied again and again
 ]
 
 
@@ -45,13 +55,9 @@ def agree(ours: SolveRecord | None, theirs: SolveRecord | None) -> None:
     torch.testing.assert_close(ours.residual, theirs.residual, rtol=0.5, atol=2e-4)
 
 
-def with_flag(solver: AlternatingAnderson, flag: bool) -> AlternatingAnderson:
-    return AlternatingAnderson(solver.memory, solver.period, solver.delay, solver.ridge, flag)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", SOLVERS, ids=str)
 @pytest.mark.parametrize("cell_type", [MLPCell, GatedCell])
-def test_equilibria_and_their_gradients(cell_type: type[Cell], solver: AlternatingAnderson) -> None:
+def test_equilibria_and_their_gradients(cell_type: type[Cell], solver: Solver) -> None:
     cell = cell_type(DIM, [torch.Generator().manual_seed(i) for i in range(REPLICATES)])
     with torch.no_grad():
         cell.W *= 1.6  # so that the mixtures are needed
@@ -63,7 +69,7 @@ def test_equilibria_and_their_gradients(cell_type: type[Cell], solver: Alternati
             cell.known,
             torch.zeros_like(x),
             inputs=(cell.inject(x),),
-            solver=with_flag(solver, flag),
+            solver=replace(solver, compiled=flag),
             stopping=Tolerance(atol=1e-5, rtol=1e-4, max_steps=60),
             adjoint=Implicit(policy="keep", linearise=cell.linearise),
             policy="keep",
@@ -78,8 +84,9 @@ def test_equilibria_and_their_gradients(cell_type: type[Cell], solver: Alternati
     torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-2, atol=1e-2 * float(their_gradient.abs().max()))
 
 
+@pytest.mark.parametrize("solver", [AlternatingAnderson(), Broyden(), Picard()], ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("onto", [Orthant(), Box(-0.2, 0.3), Simplex(), Simplex(2.5)], ids=str)
-def test_splittings_and_their_gradients(onto: Box | Orthant | Simplex) -> None:
+def test_splittings_and_their_gradients(onto: Box | Orthant | Simplex, solver: Solver) -> None:
     generator = torch.Generator().manual_seed(3)
     W = torch.randn(REPLICATES, DIM, DIM, generator=generator) / DIM**0.5
     p = torch.randn(REPLICATES, BATCH, DIM, generator=generator)
@@ -88,7 +95,7 @@ def test_splittings_and_their_gradients(onto: Box | Orthant | Simplex) -> None:
         A = (W.mT @ W + 0.5 * torch.eye(DIM) + W - W.mT).requires_grad_()
         at = p.clone().requires_grad_()
         solution = monotone_inclusion(
-            A, at, onto, modulus=0.5, solver=AlternatingAnderson(compiled=flag), stopping=Tolerance(1e-5, 1e-4, 60)
+            A, at, onto, modulus=0.5, solver=replace(solver, compiled=flag), stopping=Tolerance(1e-5, 1e-4, 60)
         )
         (solution.value * torch.linspace(-1, 1, DIM)).sum().backward()
         assert A.grad is not None
@@ -101,7 +108,8 @@ def test_splittings_and_their_gradients(onto: Box | Orthant | Simplex) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-2, atol=2e-3)
 
 
-def test_ends_of_every_kind() -> None:
+@pytest.mark.parametrize("solver", [AlternatingAnderson(), Broyden(), Picard()], ids=lambda s: type(s).__name__)
+def test_ends_of_every_kind(solver: Solver) -> None:
     cell = MLPCell(DIM, [torch.Generator().manual_seed(0)])
     injection = torch.randn(1, 4, DIM, generator=torch.Generator().manual_seed(1))
     injection[0, 1] = float("nan")
@@ -111,7 +119,7 @@ def test_ends_of_every_kind() -> None:
     stopping = Tolerance(atol=1e-6, rtol=1e-5, max_steps=13)
     (_, theirs), (value, ours) = both(
         lambda flag: iterate(
-            Function(cell.known, [injection]), torch.zeros(1, 4, DIM), AlternatingAnderson(compiled=flag), stopping
+            Function(cell.known, [injection]), torch.zeros(1, 4, DIM), replace(solver, compiled=flag), stopping
         )
     )
     assert torch.equal(ours.status, theirs.status)
@@ -137,6 +145,15 @@ def test_the_least_size_counts() -> None:
     )
     assert torch.equal(ours.nfe, theirs.nfe)
     assert ours.nfe.max() == 4  # at the first check
+
+
+@pytest.mark.parametrize(
+    "solver", [Anderson(mixing=0.5, compiled=True), Picard(damping=0.5, compiled=True), Anderson()]
+)
+def test_damped_steps_are_left_to_torch(solver: Solver) -> None:
+    cell = MLPCell(DIM, [torch.Generator().manual_seed(0)])
+    mapping = Function(cell.known, [cell.inject(torch.randn(1, BATCH, DIM)).detach()])
+    assert compiled.compiled_iterate(mapping, torch.zeros(1, BATCH, DIM), solver, Tolerance(), None) is None
 
 
 @pytest.mark.parametrize("case", ["double", "unknown map", "no numba"])
