@@ -28,7 +28,7 @@ from metabench.layers import (
     fixed_point,
     ode_solve,
 )
-from metabench.layers.explicit import Plan, compiled_flow_reversed, compiled_steps
+from metabench.layers.explicit import Plan, compiled_adaptive_flow, compiled_flow_reversed, compiled_steps
 from metabench.layers.fixed_point import Form
 from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
 
@@ -68,15 +68,15 @@ def compiled_flow(form: Form, h: Tensor, settings: SolveSettings) -> tuple[Tenso
     Args:
         form: the vector field.
         h: the state at time 0.
-        settings: a fixed grid can be compiled, with backpropagation or the continuous adjoint.
+        settings: backpropagation and the continuous adjoint can be compiled.
     """
-    solver, adjoint = settings.ode_solver or ODE_SOLVER, settings.ode_adjoint
+    solver, adjoint = settings.ode_solver or ODE_SOLVER, settings.ode_adjoint or Backprop()
     plan = _plan(solver)
     if plan is None:
-        return None
+        return compiled_adaptive_flow(form, h, solver, adjoint)
     if isinstance(adjoint, ContinuousAdjoint):
         return compiled_flow_reversed(form, h, plan, solver, adjoint)
-    if not isinstance(adjoint, Backprop | None):
+    if not isinstance(adjoint, Backprop):
         return None
     out = compiled_steps(form, h, plan)
     return None if out is None else (out, SolveRecord.explicit(out, nfe=plan.evaluations, steps=plan.steps))

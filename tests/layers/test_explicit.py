@@ -1,14 +1,17 @@
 """Compiled explicit steps answer what torch operations answer, with their gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from metabench.blocks.cells import Cell, GatedCell, MLPCell
-from metabench.blocks.solving import SolveSettings, make_block
+from metabench.blocks.lifts import compiled_flow
+from metabench.blocks.solving import ODE_ADJOINTS, SolveSettings, make_block
 from metabench.errors import DifferentiationError
-from metabench.layers import SolveRecord, ode_solve
+from metabench.layers import Bosh3, Dopri5, SolveRecord, Tsit5, ode_solve
 from metabench.layers.explicit import Plan, compiled_steps, steps
 from metabench.layers.ode.fixed_grid import Euler, Midpoint, RungeKutta4
 from metabench.layers.ode.tableau import EULER, MIDPOINT, RK4
@@ -100,8 +103,12 @@ def test_blocks_answer_alike_with_and_without(name: str, monkeypatch: pytest.Mon
     assert torch.equal(record.status, plain.status)
 
 
-def reversed_run(name: str, settings: SolveSettings, gradient: Tensor) -> tuple[Tensor, SolveRecord, list[Tensor]]:
+def flow_run(
+    name: str, settings: SolveSettings, gradient: Tensor, growth: float = 1.0
+) -> tuple[Tensor, SolveRecord, list[Tensor]]:
     block = make_block(name, DIM, [torch.Generator().manual_seed(i) for i in range(REPLICATES)], settings)
+    with torch.no_grad():
+        dict(block.named_parameters())["cell.W"].mul_(growth)
     h = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(3)).requires_grad_()
     out, record = block(h)
     return out.detach(), record, list(torch.autograd.grad(out, [h, *block.parameters()], gradient))
@@ -112,9 +119,9 @@ def reversed_run(name: str, settings: SolveSettings, gradient: Tensor) -> tuple[
 def test_reversed_flows_are_those_of_torch(name: str, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SolveSettings.named(ode_solver=solver, ode_steps=4, ode_adjoint="continuous")
     gradient = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(5))
-    ours, record, gradients = reversed_run(name, settings, gradient)
+    ours, record, gradients = flow_run(name, settings, gradient)
     monkeypatch.setattr(steps, "has_compiler", lambda: False)
-    theirs, plain, their_gradients = reversed_run(name, settings, gradient)
+    theirs, plain, their_gradients = flow_run(name, settings, gradient)
     torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-6)
     for mine, other in zip(gradients, their_gradients, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
@@ -129,12 +136,12 @@ def test_a_reversed_flow_sets_lost_samples_aside(monkeypatch: pytest.MonkeyPatch
     settings = SolveSettings.named(ode_solver="rk4", ode_steps=3, ode_adjoint="continuous")
     gradient = torch.ones(REPLICATES, BATCH, DIM)
     gradient[0, 0] = torch.inf
-    _, record, gradients = reversed_run("gated.ode", settings, gradient)
+    _, record, gradients = flow_run("gated.ode", settings, gradient)
     assert record.backward is not None
     assert not record.backward.converged[0, 0]
     assert bool(record.backward.converged[0, 1:].all())
     monkeypatch.setattr(steps, "has_compiler", lambda: False)
-    for mine, other in zip(gradients, reversed_run("gated.ode", settings, gradient)[2], strict=True):
+    for mine, other in zip(gradients, flow_run("gated.ode", settings, gradient)[2], strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
@@ -148,3 +155,72 @@ def test_a_reversed_flow_has_first_derivatives_only_and_none_without_a_graph() -
         _, record = block(h)
     assert record.nfe.unique().tolist() == [12]
     assert record.backward is None
+
+
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-4])
+@pytest.mark.parametrize("adjoint", ["backprop", "continuous"])
+@pytest.mark.parametrize("solver", [Dopri5(max_steps=60), Tsit5(), Bosh3()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("name", ["mlp.ode", "gated.ode", "mlp.ode-antisymmetric"])
+def test_adaptive_flows_are_those_of_torch(
+    name: str, solver: Dopri5, adjoint: str, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SolveSettings(
+        ode_solver=replace(solver, rtol=tolerance, atol=tolerance / 10), ode_adjoint=ODE_ADJOINTS[adjoint]
+    )
+    gradient = torch.randn(REPLICATES, BATCH, DIM, generator=torch.Generator().manual_seed(5))
+    ours, record, gradients = flow_run(name, settings, gradient, growth=4.0)  # so that step sizes differ
+    monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    theirs, plain, their_gradients = flow_run(name, settings, gradient, growth=4.0)
+    close = max(1e-4, tolerance / 100)  # a large step of a strong field multiplies the rounding of its size
+    torch.testing.assert_close(ours, theirs, rtol=close, atol=close)
+    for mine, other in zip(gradients, their_gradients, strict=True):
+        assert float((mine - other).norm() / other.norm()) < close
+    for mine, other in ((record, plain), (record.backward, plain.backward)):
+        assert mine is not None
+        assert other is not None
+        assert torch.equal(mine.status, other.status)
+        for field in ("steps", "nfe"):  # rounding decides whether a few steps are accepted
+            assert (getattr(mine, field) == getattr(other, field)).float().mean() > 0.9
+        assert float(mine.residual.max()) <= 2 * tolerance  # relative; the absolute part adds to it
+
+
+def test_adaptive_flows_give_up_and_differentiate_twice_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = SolveSettings(ode_solver=Dopri5(rtol=1e-5, atol=1e-6, max_steps=3))
+    cell, h, x = make(GatedCell)
+    found = []
+    gradient = torch.ones(REPLICATES, BATCH, DIM)
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(steps, "has_compiler", lambda: False)
+        value, record, gradients = flow_run("gated.ode", few, gradient, growth=4.0)
+        flow = compiled_flow(cell.form(injection := cell.inject(x)), h, SolveSettings(ode_solver=Dopri5()))
+        assert (flow is not None) == compiled
+        z = (
+            flow[0]
+            if flow is not None
+            else ode_solve(lambda _, z, i=injection: cell.apply(z, i), h, solver=Dopri5()).value
+        )
+        (first,) = torch.autograd.grad(z.square().sum(), h, create_graph=True)
+        found.append([record.converged, value, *gradients, *torch.autograd.grad(first.square().sum(), [x, cell.W])])
+    assert not bool(found[0][0].all())
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("lost", ["state", "gradient"])
+@pytest.mark.parametrize("adjoint", ["backprop", "continuous"])
+def test_adaptive_flows_that_are_lost_are_those_of_torch(
+    adjoint: str, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SolveSettings.named(ode_solver="dopri5", ode_adjoint=adjoint, tolerance=1e-3)
+    found = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(steps, "has_compiler", lambda: False)
+        block = make_block("gated.ode", DIM, [torch.Generator().manual_seed(0)], settings)
+        h, gradient = torch.linspace(-1, 1, BATCH * DIM).reshape(1, BATCH, DIM), torch.ones(1, BATCH, DIM)
+        (h if lost == "state" else gradient)[0, 0, 0] = torch.inf
+        out, record = block(h.requires_grad_())
+        found.append([out, record.status, *torch.autograd.grad(out, [h, *block.parameters()], gradient)])
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4, equal_nan=True)

@@ -10,20 +10,20 @@ import numpy as np
 
 from metabench.layers.kernels import kernel, tanh
 
-__all__ = ["backward", "forward", "reverse"]
+__all__ = ["backward", "copy", "copy_columns", "field", "forward", "pull_back", "reverse"]
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
 
 @kernel
-def _copy(source: np.ndarray, out: np.ndarray) -> None:
+def copy(source: np.ndarray, out: np.ndarray) -> None:
     """Flat arrays; a loop is faster than an assignment of slices."""
     for p in range(source.shape[0]):
         out[p] = source[p]
 
 
 @kernel
-def _copy_columns(source: np.ndarray, start: int, out: np.ndarray) -> None:
+def copy_columns(source: np.ndarray, start: int, out: np.ndarray) -> None:
     """``out`` ``(batch, dim)`` from the columns of ``source`` that begin at ``start``."""
     part = source[:, start : start + out.shape[1]]
     for b in range(out.shape[0]):
@@ -32,7 +32,7 @@ def _copy_columns(source: np.ndarray, start: int, out: np.ndarray) -> None:
 
 
 @kernel
-def _field(weight: np.ndarray, offset: np.ndarray, z: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+def field(weight: np.ndarray, offset: np.ndarray, z: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
     """One evaluation: ``factors`` (maps, batch dim) are set to the tanhs, and ``out`` to the cell's value."""
     maps, dim = weight.shape[:2]
     count = z.shape[0]
@@ -54,7 +54,7 @@ def _field(weight: np.ndarray, offset: np.ndarray, z: np.ndarray, factors: np.nd
 
 
 @kernel
-def _pull_back(
+def pull_back(
     weight: np.ndarray,
     factors: np.ndarray,
     u: np.ndarray,
@@ -135,22 +135,22 @@ def forward(
     for r in range(replicates):
         at = r if keep else 0
         z = answer[r].reshape(-1)
-        _copy(start[r].reshape(-1), z)
+        copy(start[r].reshape(-1), z)
         for q in range(maps):
-            _copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
+            copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
         for s in range(steps):
             for i in range(stages):
                 e = s * stages + i if keep else 0
                 x = states[at, e]
-                _copy(z, x)
+                copy(z, x)
                 for j in range(i):
                     if a[i, j] != _ZERO:
                         share, slope = a[i, j], k[j]
                         for p in range(count):
                             x[p] += share * slope[p]
-                _field(weight[r], o, x, factors[at, e], k[i])
+                field(weight[r], o, x, factors[at, e], k[i])
             if b.shape[0] == 0:
-                _copy(k[0], z)
+                copy(k[0], z)
             for i in range(b.shape[0]):
                 share, slope = b[i], k[i]
                 for p in range(count):
@@ -182,14 +182,14 @@ def backward(
     more = np.empty(count, np.float32)
     for r in range(replicates):
         u = d_start[r].reshape(-1)
-        _copy(gradient[r].reshape(-1), u)
+        copy(gradient[r].reshape(-1), u)
         sums[:] = _ZERO
         d_weight[r] = _ZERO
         for s in range(steps - 1, -1, -1):
             for i in range(stages - 1, -1, -1):
                 e = s * stages + i
                 if b.shape[0] == 0:
-                    _copy(u, g)
+                    copy(u, g)
                 else:
                     share = b[i]
                     for p in range(count):
@@ -199,10 +199,10 @@ def backward(
                             share, later = a[j, i], d[j]
                             for p in range(count):
                                 g[p] += share * later[p]
-                _pull_back(weight[r], factors[r, e], g, here, more, d[i])
+                pull_back(weight[r], factors[r, e], g, here, more, d[i])
                 _add_up(states[r, e], here, _ONE, product, sums, d_weight[r])
             if b.shape[0] == 0:
-                _copy(d[0], u)
+                copy(d[0], u)
             else:
                 for i in range(stages):
                     part = d[i]
@@ -251,24 +251,24 @@ def reverse(
     more = np.empty(count, np.float32)
     for r in range(replicates):
         u = d_start[r].reshape(-1)
-        _copy(gradient[r].reshape(-1), u)
-        _copy(end[r].reshape(-1), z)
+        copy(gradient[r].reshape(-1), u)
+        copy(end[r].reshape(-1), z)
         for q in range(maps):
-            _copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
+            copy_columns(offset[r], q * dim, o[q].reshape(batch, dim))
         sums[:] = _ZERO
         d_weight[r] = _ZERO
         for _ in range(steps):
             for i in range(stages):
-                _copy(z, x)
-                _copy(u, v)
+                copy(z, x)
+                copy(u, v)
                 for j in range(i):
                     if a[i, j] != _ZERO:
                         share, slope, change = a[i, j], k[j], d[j]
                         for p in range(count):
                             x[p] += share * slope[p]
                             v[p] -= share * change[p]
-                _field(weight[r], o, x, factors, k[i])
-                _pull_back(transposed[r], factors, v, here, more, d[i])
+                field(weight[r], o, x, factors, k[i])
+                pull_back(transposed[r], factors, v, here, more, d[i])
                 _add_up(x, here, -b[i], product, sums, d_weight[r])
             for i in range(stages):
                 share, slope, change = b[i], k[i], d[i]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metabench.layers.adjoint.first_order import refuse_second_order
-from metabench.layers.explicit.steps import Plan, cell_value, stacked_weight
+from metabench.layers.explicit.adaptive import flow_gradients
+from metabench.layers.explicit.steps import Plan, stacked_weight
 from metabench.layers.fixed_point.form import Form
 from metabench.layers.ode.continuous import ContinuousAdjoint
-from metabench.layers.ode.layer import ode_solve
 from metabench.layers.ode.solver import ODESolver
 from metabench.layers.record import SolveRecord
 
@@ -33,11 +32,13 @@ class _Flow(torch.autograd.Function):
         records: list[SolveRecord],
     ) -> Tensor:
         from metabench.layers.explicit.kernels import forward
+        from metabench.layers.kernels import on_one_thread
 
         answer, dim = torch.empty(z.shape), z.shape[1] * z.shape[2]
         states, factors = torch.empty(1, 1, dim), torch.empty(1, 1, weight.shape[1], dim)  # of one evaluation
         arrays = [t.detach().contiguous().numpy() for t in (weight, offset, z)]
-        forward(*arrays, plan.steps, plan.a, plan.b, False, states.numpy(), factors.numpy(), answer.numpy())
+        kept = (states.numpy(), factors.numpy())
+        on_one_thread(forward, *arrays, plan.steps, plan.a, plan.b, False, *kept, answer.numpy())
         ctx.save_for_backward(weight, offset, z, answer)
         ctx.plan, ctx.solver, ctx.adjoint, ctx.records = plan, solver, adjoint, records
         return answer
@@ -45,34 +46,19 @@ class _Flow(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         from metabench.layers.explicit.kernels import reverse
+        from metabench.layers.kernels import on_one_thread
 
         refuse_second_order("continuous ODE adjoint")
         weight, offset, z, end = ctx.saved_tensors
         plan, (record,) = ctx.plan, ctx.records
         found = [torch.empty(t.shape) for t in (weight, offset, z)]
         arrays = [t.detach().contiguous().numpy() for t in (weight, weight.mT, offset, end, grads[0])]
-        reverse(*arrays, plan.steps, -plan.a, -plan.b, *(t.numpy() for t in found))
+        on_one_thread(reverse, *arrays, plan.steps, -plan.a, -plan.b, *(t.numpy() for t in found))
         if all(math.isfinite(t.sum().item()) for t in found):
             record.backward = SolveRecord.explicit(found[-1], nfe=plan.evaluations, steps=plan.steps)
         else:
-            found, record.backward = _in_torch(weight, offset, z, grads[0], ctx.solver, ctx.adjoint)
+            found, record.backward = flow_gradients(weight, offset, z, grads[0], ctx.solver, ctx.adjoint)
         return (*found, None, None, None, None)
-
-
-def _in_torch(
-    weight: Tensor, offset: Tensor, z: Tensor, gradient: Tensor, solver: ODESolver, adjoint: ContinuousAdjoint
-) -> tuple[list[Tensor], SolveRecord | None]:
-    """The same gradients by torch operations, which set the samples aside that became non-finite."""
-    w, o, h = (t.detach().requires_grad_() for t in (weight, offset, z))
-    with torch.enable_grad():
-        solution = ode_solve(
-            lambda _, x: cell_value(w, o, x),
-            h,
-            solver=solver,
-            adjoint=replace(adjoint, parameters=(w, o)),
-            policy="keep",
-        )
-    return [*torch.autograd.grad(solution.value, [w, o, h], gradient)], solution.record.backward
 
 
 def compiled_flow_reversed(

@@ -84,6 +84,7 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, offset: Tensor, z: Tensor, plan: Plan, keep: bool) -> Tensor:
         from metabench.layers.explicit.kernels import forward
+        from metabench.layers.kernels import on_one_thread
 
         replicates, batch, dim = z.shape
         maps, evaluations = weight.shape[1], plan.evaluations if keep else 1
@@ -92,7 +93,8 @@ class _Steps(torch.autograd.Function):
         factors = torch.empty(rows, evaluations, maps, batch * dim)
         answer = torch.empty(z.shape)
         arrays = [t.detach().contiguous().numpy() for t in (weight, offset, z)]
-        forward(*arrays, plan.steps, plan.a, plan.b, keep, states.numpy(), factors.numpy(), answer.numpy())
+        kept = (states.numpy(), factors.numpy())
+        on_one_thread(forward, *arrays, plan.steps, plan.a, plan.b, keep, *kept, answer.numpy())
         if keep:
             ctx.save_for_backward(weight, offset, z)
             ctx.plan, ctx.states, ctx.factors = plan, states, factors
@@ -101,6 +103,7 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         from metabench.layers.explicit.kernels import backward
+        from metabench.layers.kernels import on_one_thread
 
         weight, offset, z = ctx.saved_tensors
         if torch.is_grad_enabled():  # asked for a graph of the gradient
@@ -110,7 +113,8 @@ class _Steps(torch.autograd.Function):
             )
             return (*(next(found) if t.requires_grad else None for t in (weight, offset, z)), None, None)
         outs = [torch.empty(t.shape) for t in (weight, offset, z)]
-        backward(
+        on_one_thread(
+            backward,
             weight.detach().mT.contiguous().numpy(),
             grads[0].contiguous().numpy(),
             ctx.plan.steps,

@@ -70,6 +70,7 @@ def compiled_iterate(
     if form is None:
         return None
     from metabench.layers.fixed_point.kernels import KINDS, solve
+    from metabench.layers.kernels import on_one_thread
 
     def array(t: Tensor) -> Any:
         return t.detach().contiguous().numpy()
@@ -83,7 +84,8 @@ def compiled_iterate(
     ridge = 8 * torch.finfo(z.dtype).eps if how.ridge is None else how.ridge
     low, high = (torch.tensor(form.bounds, dtype=z.dtype)).numpy()
     rule = torch.tensor([rtol, atol * root, ridge], dtype=z.dtype).numpy()
-    solve(
+    on_one_thread(
+        solve,
         KINDS.index(form.kind),
         array(form.weight),
         array(form.offset),

@@ -27,7 +27,7 @@ from metabench.layers import (
 from metabench.layers.fixed_point import compiled
 from metabench.layers.fixed_point.iterate import iterate
 from metabench.layers.fixed_point.mapping import Function
-from metabench.layers.kernels import tanh
+from metabench.layers.kernels import on_one_thread, tanh
 
 REPLICATES, BATCH, DIM = 3, 40, 12
 Solver = AlternatingAnderson | Anderson | Picard | Broyden
@@ -170,6 +170,19 @@ def test_what_it_cannot_do_is_left_to_torch(case: str, monkeypatch: pytest.Monke
     else:
         monkeypatch.setattr(compiled, "has_compiler", lambda: False)
     assert compiled.compiled_iterate(mapping, z, *arguments) is None
+
+
+def test_compiled_loops_leave_the_process_its_threads() -> None:
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        assert set(on_one_thread(threads)) == {1}
+        assert threads() == before
 
 
 def test_tanh_is_right_to_a_few_units_in_the_last_place() -> None:
