@@ -14,7 +14,7 @@ from metabench.surrogate import Measurements, Settings
 from metabench.testing.synthetic import synthetic_table
 
 BLOCKS = ("skip", "mlp.residual", "mlp.deq", "qp.box")
-TREES = Settings(trees=10, leaves=8, members=3)
+TREES = Settings(model="lightgbm", trees=10, leaves=8, members=3)
 OTHER = replace(TREES, model="neural", hidden=8, steps=20)
 
 

@@ -17,7 +17,7 @@ from metabench.surrogate.settings import left_out
 from metabench.surrogate.targets import from_fitted, to_fitted
 from metabench.testing.synthetic import SyntheticTable
 
-FAST = Settings(trees=40, leaves=8)
+FAST = Settings(model="lightgbm", trees=40, leaves=8)
 FAST_NEURAL = Settings(model="neural", steps=150, hidden=32)
 TEST = 2  # the place of test_score among the metrics
 

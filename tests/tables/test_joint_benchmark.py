@@ -304,7 +304,7 @@ def test_the_card_on_the_command_line(bench: JointBenchmark, home: Path, capsys:
 
 def test_the_surrogates_card(bench: JointBenchmark, home: Path) -> None:
     _, measured = joint_measurements(bench.space_definition, bench.task, home / "surrogates/tiny-joint")
-    fast = Settings(trees=20, leaves=8, members=3)
+    fast = Settings(model="lightgbm", trees=20, leaves=8, members=3)
     card = surrogate_card(measured.of_metrics(("val_score", "test_score")), fast, k=3)
     last = card["cross_validation"]["last_epoch"]["test_score"]
     assert last["r2"] > 0.9
