@@ -155,7 +155,7 @@ class _Flow(torch.autograd.Function):
         if torch.is_grad_enabled():  # asked for a graph of the gradient
             found, _ = flow_gradients(weight, offset, z, grads[0], ctx.solver, ctx.adjoint, create_graph=True)
             return (*found, None, None, None)
-        from metabench.layers.explicit.adaptive_kernels import taped_backward
+        from metabench.layers.explicit.taped_kernels import taped_backward
         from metabench.layers.kernels import on_one_thread
 
         tableau = _coefficients(_TABLEAUS[type(ctx.solver)])

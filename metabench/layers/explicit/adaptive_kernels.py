@@ -12,7 +12,7 @@ import numpy as np
 from metabench.layers.explicit.kernels import copy, copy_columns, field, pull_back
 from metabench.layers.kernels import kernel
 
-__all__ = ["adaptive", "taped_backward"]
+__all__ = ["adaptive", "add_product", "combine", "move"]
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _TINY = np.finfo(np.float32).tiny
@@ -36,7 +36,7 @@ def _size(z: np.ndarray, u: np.ndarray, n: int, dim: int, both: bool, out: np.nd
 
 
 @kernel
-def _combine(slopes: np.ndarray, weights: np.ndarray, count: int, size: int, out: np.ndarray) -> None:
+def combine(slopes: np.ndarray, weights: np.ndarray, count: int, size: int, out: np.ndarray) -> None:
     """``out`` <- the weighted sum of the first ``count`` slopes, of which the first ``size`` entries are in use."""
     for p in range(size):
         out[p] = _ZERO
@@ -48,7 +48,7 @@ def _combine(slopes: np.ndarray, weights: np.ndarray, count: int, size: int, out
 
 
 @kernel
-def _move(z: np.ndarray, h: np.ndarray, n: int, dim: int, out: np.ndarray) -> None:
+def move(z: np.ndarray, h: np.ndarray, n: int, dim: int, out: np.ndarray) -> None:
     """``out`` <- z + h out, with each row's own h."""
     for s in range(n):
         step = h[s]
@@ -96,7 +96,7 @@ def _rows(a: np.ndarray, blocks: int, n: int, dim: int, kept: np.ndarray, left: 
 
 
 @kernel
-def _add_product(x: np.ndarray, slopes: np.ndarray, product: np.ndarray, total: np.ndarray) -> None:
+def add_product(x: np.ndarray, slopes: np.ndarray, product: np.ndarray, total: np.ndarray) -> None:
     """``total`` += x^T slopes, of rows of ``product``'s width."""
     dim = product.shape[0]
     np.dot(x.reshape(-1, dim).T, slopes.reshape(-1, dim), product)
@@ -242,10 +242,10 @@ def adaptive(
         wrong[:] = -_ONE
         _first_step(size, speed, wrong, h, n, order, rtol, atol)
         copy(kz[0], x[1])
-        _move(z, h, n, dim, x[1])
+        move(z, h, n, dim, x[1])
         if back:
             copy(ku[0], v[1])
-            _move(u, h, n, dim, v[1])
+            move(u, h, n, dim, v[1])
         _slope(weight[r], transposed[r], o, x[1], v[1], count, back, factors, here[1], more, kz[1], ku[1])
         for p in range(full):
             kz[1, p] -= kz[0, p]
@@ -261,15 +261,15 @@ def adaptive(
                 taken[s] = min(h[s], left[s])
                 attempts[r, place[s]] += 1
             for i in range(1, stages):
-                _combine(kz, a[i], i, count, x[i])
-                _move(z, taken, n, dim, x[i])
+                combine(kz, a[i], i, count, x[i])
+                move(z, taken, n, dim, x[i])
                 if back:
-                    _combine(ku, a[i], i, count, v[i])
-                    _move(u, taken, n, dim, v[i])
+                    combine(ku, a[i], i, count, v[i])
+                    move(u, taken, n, dim, v[i])
                 _slope(weight[r], transposed[r], o, x[i], v[i], count, back, factors, here[i], more, kz[i], ku[i])
-            _combine(kz, error, stages, count, off)
+            combine(kz, error, stages, count, off)
             if back:
-                _combine(ku, error, stages, count, off_u)
+                combine(ku, error, stages, count, off_u)
             _size(off, off_u, n, dim, back, wrong)
             _size(x[last], v[last], n, dim, back, new_size)
             for s in range(n):
@@ -308,7 +308,7 @@ def adaptive(
                                 one = share * slopes[s * dim + j]
                                 scaled[s * dim + j] = one
                                 d_offset[r, there, q * dim + j] += one
-                        _add_product(states[:count], scaled[:count], product, d_weight[r, q])
+                        add_product(states[:count], scaled[:count], product, d_weight[r, q])
             c = 0
             for s in range(n):
                 if good[s]:
@@ -347,88 +347,3 @@ def adaptive(
         for s in range(n):
             _answer(z, u, s, dim, back, size[s], ratio[s], rtol, atol, answer[r, place[s]], residual[r], place[s])
     return True
-
-
-@kernel
-def taped_backward(
-    weight: np.ndarray,
-    transposed: np.ndarray,
-    offset: np.ndarray,
-    gradient: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    tape: np.ndarray,
-    sizes: np.ndarray,
-    accepted: np.ndarray,
-    d_weight: np.ndarray,
-    d_offset: np.ndarray,
-    d_start: np.ndarray,
-) -> None:
-    """Reverse-mode gradients through the accepted steps, whose stages are computed again; sizes are constants.
-
-    Arguments are those of :func:`adaptive`; ``gradient`` is that of the answer, and the last three are set.
-    """
-    replicates, batch, dim = gradient.shape
-    maps, stages, full = weight.shape[1], a.shape[0] - 1, batch * dim  # the last stage is the next step's first
-    x, kz, d = (
-        np.empty((stages, full), np.float32),
-        np.empty((stages, full), np.float32),
-        np.empty((stages, full), np.float32),
-    )
-    u, g, more = np.empty(full, np.float32), np.empty(full, np.float32), np.empty(full, np.float32)
-    o, factors = np.empty((maps, full), np.float32), np.empty((stages, maps * full), np.float32)
-    here, sums = np.empty(maps * full, np.float32), np.empty((maps, full), np.float32)
-    h, product = np.empty(batch, np.float32), np.empty((dim, dim), np.float32)
-    for r in range(replicates):
-        place = np.argsort(-accepted[r])  # those with most steps first, so that the samples of any step are in front
-        for s in range(batch):
-            there = place[s]
-            for j in range(dim):
-                u[s * dim + j] = gradient[r, there, j]
-                for q in range(maps):
-                    o[q, s * dim + j] = offset[r, there, q * dim + j]
-        sums[:] = _ZERO
-        d_weight[r] = _ZERO
-        n = 0
-        for step in range(accepted[r, place[0]] - 1, -1, -1):
-            while n < batch and accepted[r, place[n]] > step:
-                n += 1
-            count = n * dim
-            for s in range(n):
-                h[s] = sizes[r, step, place[s]]
-                for j in range(dim):
-                    x[0, s * dim + j] = tape[r, step, place[s], j]
-            for i in range(stages):
-                if i > 0:
-                    _combine(kz, a[i], i, count, x[i])
-                    _move(x[0], h, n, dim, x[i])
-                field(weight[r], o, x[i, :count], factors[i, : maps * count].reshape(maps, count), kz[i])
-            for i in range(stages - 1, -1, -1):
-                for p in range(count):
-                    g[p] = b[i] * u[p]
-                for later in range(i + 1, stages):
-                    if a[later, i] != _ZERO:
-                        share, slope = a[later, i], d[later]
-                        for p in range(count):
-                            g[p] += share * slope[p]
-                for s in range(n):
-                    for j in range(s * dim, (s + 1) * dim):
-                        g[j] *= h[s]
-                slopes = here[: maps * count].reshape(maps, count)
-                tanhs = factors[i, : maps * count].reshape(maps, count)
-                pull_back(transposed[r], tanhs, g[:count], slopes, more[:count], d[i, :count])
-                for q in range(maps):
-                    part, total = slopes[q], sums[q]
-                    for p in range(count):
-                        total[p] += part[p]
-                    _add_product(x[i, :count], part, product, d_weight[r, q])
-            for i in range(stages):
-                slope = d[i]
-                for p in range(count):
-                    u[p] += slope[p]
-        for s in range(batch):
-            there = place[s]
-            for j in range(dim):
-                d_start[r, there, j] = u[s * dim + j]
-                for q in range(maps):
-                    d_offset[r, there, q * dim + j] = sums[q, s * dim + j]
