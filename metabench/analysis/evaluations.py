@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metabench.analysis.surrogate_card import surrogate_card
+from metabench.analysis.surrogate_card import surrogate_card, with_ceilings
 from metabench.surrogate import Measurements, Settings
 
 __all__ = ["data_digest", "evaluate_surrogates", "kept_evaluations"]
@@ -45,8 +45,18 @@ def _evaluate(data: Measurements, settings: Settings, visited: Visits | None) ->
     return {"data": data_digest(data), "visits": _visits_digest(visited), **found}
 
 
+def _renewed(evaluation: dict[str, Any], data: Measurements) -> dict[str, Any] | None:
+    try:
+        return with_ceilings(evaluation, data)
+    except (AttributeError, KeyError, TypeError, ValueError):  # parts of it are missing, or something else
+        return None
+
+
 def kept_evaluations(card: Any, measured: Mapping[str, Measurements]) -> dict[str, dict[str, Any]]:
-    """Task -> model -> evaluation: those of an older card that were made of the very same measurements."""
+    """Task -> model -> evaluation: those of an older card that were made of the very same measurements.
+
+    Ceilings are computed anew: they take no fit.
+    """
     tasks = card.get("tasks") if isinstance(card, dict) else None
     out: dict[str, dict[str, Any]] = {}
     for task, data in measured.items():
@@ -54,7 +64,9 @@ def kept_evaluations(card: Any, measured: Mapping[str, Measurements]) -> dict[st
         found = old.get("surrogate") if isinstance(old, dict) else None
         if isinstance(found, dict):
             digest = data_digest(data)
-            out[task] = {m: e for m, e in found.items() if isinstance(e, dict) and e.get("data") == digest}
+            kept = {m: e for m, e in found.items() if isinstance(e, dict) and e.get("data") == digest}
+            renewed = {m: _renewed(e, data) for m, e in kept.items()}
+            out[task] = {m: e for m, e in renewed.items() if e is not None}
     return out
 
 

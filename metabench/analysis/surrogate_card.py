@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +17,7 @@ from metabench.surrogate.measurements import mean_of
 from metabench.surrogate.surrogate import LEAST_ARCHITECTURES
 from metabench.surrogate.targets import to_fitted
 
-__all__ = ["block_family", "calibration_figures", "one_seed_test", "surrogate_card"]
+__all__ = ["block_family", "calibration_figures", "one_seed_test", "surrogate_card", "with_ceilings"]
 
 LEVELS = (0.5, 0.8, 0.95)
 SCORES = ("val_score", "test_score")
@@ -106,14 +107,12 @@ def _cross_validation(data: Measurements, settings: Settings, k: int) -> dict[st
         score = name in SCORES
         metrics[name] = {
             **agreement(predicted[:, last, i], measured[:, last, i], score=score),
-            **_ceiling(data.values[:, :, last, i]),
             "calibration": calibration_figures(_one(prediction, last, i), data.values[:, :, last, i]),
         }
         if score:
             by_epoch[name] = {
                 str(epoch): {
                     **agreement(predicted[:, j, i], measured[:, j, i]),
-                    **_ceiling(data.values[:, :, j, i]),
                     "calibration": calibration_figures(_one(prediction, j, i), data.values[:, :, j, i]),
                 }
                 for j, epoch in enumerate(data.epochs)
@@ -126,13 +125,17 @@ def _cross_validation(data: Measurements, settings: Settings, k: int) -> dict[st
     }
 
 
+def _depth(data: Measurements) -> np.ndarray:
+    skip = data.blocks.index("skip") if "skip" in data.blocks else -1
+    return (data.digits != skip).sum(axis=1)
+
+
 def _within_depths(data: Measurements, predicted: np.ndarray) -> dict[str, Any]:
     """Agreement of test scores among architectures with the same number of blocks."""
-    skip = data.blocks.index("skip") if "skip" in data.blocks else -1
-    depth, scores = (data.digits != skip).sum(axis=1), _final(data)
+    depth, scores = _depth(data), _final(data)
     found = predicted[:, data.metrics.index("test_score")]
     return {
-        str(d): {**agreement(found[depth == d], mean_of(scores[depth == d])), **_ceiling(scores[depth == d])}
+        str(d): agreement(found[depth == d], mean_of(scores[depth == d]))
         for d in np.unique(depth)
         if (depth == d).sum() > 2
     }
@@ -145,18 +148,20 @@ def _split(data: Measurements, train: np.ndarray, test: np.ndarray, settings: Se
     surrogate = fit_surrogate(data.take(train), settings)
     scores = _final(data)[test]
     found = agreement(_predict_final(surrogate, data.take(test)), mean_of(scores))
-    return {"train": int(train.sum()), "test": int(test.sum()), **found, **_ceiling(scores)}
+    return {"train": int(train.sum()), "test": int(test.sum()), **found}
 
 
 def _without_families(data: Measurements, settings: Settings) -> dict[str, Any]:
     """Each family of blocks unseen: tested on every architecture with one of its blocks."""
-    families = np.array([block_family(block) for block in data.blocks])
-    real = [name for name in dict.fromkeys(families) if name != "skip"]
-    out = {}
-    for family in real if len(real) > 1 else []:
-        test = np.asarray((families == family)[data.digits].any(axis=1))
-        out[family] = _split(data, ~test, test, settings)
-    return out
+    families = list(dict.fromkeys(block_family(block) for block in data.blocks if block != "skip"))
+    tests = {family: _of_family(data, family) for family in (families if len(families) > 1 else ())}
+    return {family: _split(data, ~test, test, settings) for family, test in tests.items()}
+
+
+def _of_family(data: Measurements, family: str) -> np.ndarray:
+    """Which architectures have one of the family's blocks."""
+    of = np.array([block_family(block) == family for block in data.blocks])
+    return np.asarray(of[data.digits].any(axis=1))
 
 
 def _learning_curve(data: Measurements, settings: Settings, k: int) -> list[dict[str, Any]]:
@@ -244,6 +249,40 @@ def _without_searchers(data: Measurements, visited: Mapping[str, np.ndarray], se
     return out
 
 
+def with_ceilings(
+    card: Mapping[str, Any], measured: Measurements, visited: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Any]:
+    """An evaluation with what noise allows beside each of its figures; needs no fit.
+
+    Args:
+        card: of :func:`surrogate_card`, older or new.
+        measured: what it was made of.
+        visited: as for :func:`surrogate_card`.
+    """
+    rows = measured.measured()
+    data, out = measured.take(rows), copy.deepcopy(dict(card))
+    scores, names = _final(data), data.metrics
+    validated = out["cross_validation"]
+    for name, found in validated["last_epoch"].items():
+        found |= _ceiling(data.values[:, :, -1, names.index(name)])
+    for name, epochs in validated["by_epoch"].items():
+        for j, epoch in enumerate(data.epochs):
+            epochs[str(epoch)] |= _ceiling(data.values[:, :, j, names.index(name)])
+    depth = _depth(data)
+    for d, found in validated["by_blocks"].items():
+        found |= _ceiling(scores[depth == int(d)])
+    for family, found in out["leave_family_out"].items():
+        if found is not None:
+            found |= _ceiling(scores[_of_family(data, family)])
+    fold = folds(len(scores), validated["folds"], out["settings"]["seed"])
+    for found in out["learning_curve"]:
+        found |= _ceiling(scores[fold == 0])
+    for searcher, found in out.get("leave_searcher_out", {}).items():
+        if found is not None and visited is not None and searcher in visited:
+            found |= _ceiling(scores[visited[searcher][rows]])
+    return out
+
+
 def surrogate_card(
     measured: Measurements,
     settings: Settings | None = None,
@@ -277,4 +316,4 @@ def surrogate_card(
     if visited is not None and len(visited) > 1:
         masks = {name: mask[rows] for name, mask in visited.items()}
         card["leave_searcher_out"] = _without_searchers(test_only, masks, settings)
-    return card
+    return with_ceilings(card, measured, visited)

@@ -24,6 +24,7 @@ def print_tasks(space: str, tasks: Mapping[str, Any]) -> None:
         Column("sd arch.\n[points]"),
         Column("sd seed\n[points]"),
         Column("ICC of one seed\n(95%)"),
+        Column("without\nshift"),
         Column("tau\nseeds"),
         Column("tau of\nparameters"),
         Column("tau\nadditive"),
@@ -33,7 +34,7 @@ def print_tasks(space: str, tasks: Mapping[str, Any]) -> None:
     for task, card in tasks.items():
         share = f"{100 * card['share']:.1f}"
         if "reliability" not in card:
-            rows.append([task, share, str(card["seeds"]), *["-"] * 8])
+            rows.append([task, share, str(card["seeds"]), *["-"] * 9])
             continue
         found, score, base = card["reliability"], card["test_score"], card["baselines"]
         icc = ".2f"
@@ -47,14 +48,15 @@ def print_tasks(space: str, tasks: Mapping[str, Any]) -> None:
                 write_number(100 * found["seed_sd"], ".2f"),
                 f"{write_number(found['icc'], icc)} ({write_number(found['icc_low'], icc)} to "
                 f"{write_number(found['icc_high'], icc)})",
+                write_number(found["consistency"], icc),
                 write_number(card["seed_kendall_tau"], ".2f"),
                 *(write_number(base[name]["kendall_tau"] if base else None, ".2f") for name in _BASELINES),
                 f"{100 * (card['diverged'] + card['unconverged']):.1f}",
             ]
         )
     caption = (
-        "Test scores at the last epoch. ICC: share of the variance of one seed's score that is the architecture's. "
-        "Failed: diverged, or more than 5% of samples unconverged."
+        "Test scores at the last epoch. ICC: share of the variance of one seed's score that is the architecture's; without "
+        "the shift that a seed gives to all scores. Failed: diverged, or more than 5% of samples unconverged."
     )
     print_table(f"The table of {space}", columns, rows, caption=caption)
     for task, card in tasks.items():

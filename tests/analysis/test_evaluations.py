@@ -61,8 +61,10 @@ def test_what_an_older_card_holds_of_the_same_measurements_is_not_done_again(
 def test_evaluations_of_other_measurements_and_damaged_cards_are_dropped(measured: dict[str, Measurements]) -> None:
     data = measured["task-0"]
     changed = replace(data, values=np.where(np.arange(2)[None, None, :, None] == 0, data.values, 0.5))
-    card = {"tasks": {"task-0": {"surrogate": {"lightgbm": {"data": data_digest(data)}}}}}
-    assert kept_evaluations(card, {"task-0": data}) == {"task-0": {"lightgbm": {"data": data_digest(data)}}}
+    card = {"tasks": {"task-0": {"surrogate": evaluate({"task-0": data}, [TREES])["task-0"]}}}
+    assert kept_evaluations(card, {"task-0": data}) == {"task-0": card["tasks"]["task-0"]["surrogate"]}
     assert kept_evaluations(card, {"task-0": changed}) == {"task-0": {}}
+    torn = {"tasks": {"task-0": {"surrogate": {"lightgbm": {"data": data_digest(data)}}}}}
+    assert kept_evaluations(torn, {"task-0": data}) == {"task-0": {}}
     for damaged in (None, [], {"tasks": 1}, {"tasks": {"task-0": []}}, {"tasks": {"task-0": {"surrogate": [1]}}}):
         assert not any(kept_evaluations(damaged, {"task-0": data}).values())

@@ -28,6 +28,13 @@ def test_the_textbook_example() -> None:
     # (11.42 - 1) / (11.42 + 3).
     assert found.icc_low == 0.0
     assert found.icc_high == pytest.approx(0.723, abs=0.003)
+    # Their ICC(3, 1) is .71 (EMS 1.02). By hand: F = 11.03, F(.975; 5, 15) = 3.576, F(.975; 15, 5) = 6.428 (tables):
+    # (3.084 - 1) / (3.084 + 3) and (70.9 - 1) / (70.9 + 3).
+    assert found.consistency == pytest.approx(0.71, abs=0.005)
+    assert found.consistency_low == pytest.approx(0.343, abs=0.003)
+    assert found.consistency_high == pytest.approx(0.946, abs=0.003)
+    assert found.shift_sd == pytest.approx(SHROUT_FLEISS.mean(axis=0).std(ddof=1))
+    assert found.r2_ceiling == pytest.approx(1 - 1.02 / 11.24, abs=0.001)
 
 
 def test_the_ratio_of_the_variances_that_were_put_in() -> None:
@@ -65,6 +72,21 @@ def test_ceilings_are_what_a_perfect_model_reaches() -> None:
     assert tau_ceiling(1 / 3, 2) == pytest.approx(0.6082, abs=1e-4)
     assert tau_ceiling(-0.1, 3) == 0.0
     assert tau_ceiling(None, 3) is None
+
+
+def test_a_shift_of_all_scores_is_no_noise_in_means() -> None:
+    generator = np.random.default_rng(7)
+    scores = generator.normal(size=(2000, 1)) + 0.7 * generator.normal(size=(2000, 3))
+    shifted = scores + np.array([-2.0, 0.0, 3.0])
+    plain, found = reliability(scores), reliability(shifted)
+    assert found.icc is not None
+    assert plain.icc is not None
+    assert found.icc < plain.icc - 0.2
+    assert found.consistency == pytest.approx(plain.consistency)
+    assert found.r2_ceiling == pytest.approx(plain.r2_ceiling)
+    assert plain.consistency == pytest.approx(plain.icc, abs=0.005)
+    shifted[::3, 1:] = np.nan  # a third has one seed: the shifts are known from the others
+    assert reliability(shifted).consistency == pytest.approx(plain.consistency, abs=0.03)
 
 
 def test_an_outlier_does_not_raise_the_ceiling_of_tau() -> None:
