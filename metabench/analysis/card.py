@@ -11,6 +11,7 @@ import numpy as np
 from metabench.analysis.baselines import baseline_figures
 from metabench.analysis.effects import KINDS, kind_of, lift_effects
 from metabench.analysis.reliability import kendall_tau, reliability, seed_tau
+from metabench.analysis.shared_noise import shared_noise
 from metabench.seeding import numpy_generator
 from metabench.surrogate import Measurements
 from metabench.surrogate.measurements import mean_of
@@ -67,6 +68,11 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return dict(zip(names, map(float, np.quantile(known, (0, 0.25, 0.5, 0.75, 1))), strict=True)) if len(known) else {}
 
 
+def _shared_noise(digits: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    complete = ~np.isnan(scores).any(axis=1)
+    return shared_noise(digits[complete], scores[complete])
+
+
 def _by_depth(data: Measurements, scores: np.ndarray) -> list[dict[str, Any]]:
     depth, found = _depth(data), []
     means, params = mean_of(scores), data.costs[:, data.cost_names.index("params")]
@@ -79,6 +85,7 @@ def _by_depth(data: Measurements, scores: np.ndarray) -> list[dict[str, Any]]:
                     "blocks": int(d),
                     **_quantiles(mean_of(rows)),
                     "reliability": asdict(reliability(rows)),
+                    "noise_correlation_by_shared_blocks": _shared_noise(data.digits[depth == d], rows),
                     "seed_kendall_tau": seed_tau(rows),
                     "baselines": _baselines(data, here, params, means),
                 }

@@ -55,8 +55,8 @@ def print_tasks(space: str, tasks: Mapping[str, Any]) -> None:
             ]
         )
     caption = (
-        "Test scores at the last epoch. ICC: share of the variance of one seed's score that is the architecture's; without "
-        "the shift that a seed gives to all scores. Failed: diverged, or more than 5% of samples unconverged."
+        "Test scores at the last epoch. ICC: share of the variance of one seed's score that is the architecture's, and "
+        "without the shift that a seed gives to all. Failed: diverged, or more than 5% of samples unconverged."
     )
     print_table(f"The table of {space}", columns, rows, caption=caption)
     for task, card in tasks.items():
@@ -219,6 +219,6 @@ def print_surrogates(tasks: Mapping[str, Any]) -> None:
     print()
     caption = (
         "Held-out architectures, test score at the last epoch; the deepest are those with the most blocks. Ceilings: "
-        "what knowing their true means would give."
+        "what knowing their true means would give, if architectures had no noise in common."
     )
     print_table("Surrogates", columns, rows, caption=caption)
