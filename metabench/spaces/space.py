@@ -125,8 +125,8 @@ class Space:
 
     def _wrong_length(self, got: int, shown: object) -> ArchitectureError:
         return ArchitectureError(
-            f"{str(shown)!r} has {got} stages; space {self.id!r} has {self.stages}: give {self.stages} block names "
-            f"(use {SKIP!r} for none)."
+            f"{str(shown)!r} has {got} stage{'s' * (got != 1)}; space {self.id!r} has {self.stages}: give {self.stages} "
+            f"block names (use {SKIP!r} for none)."
         )
 
     def _from_mapping(self, values: Mapping[str, Any]) -> list[str]:

@@ -90,7 +90,7 @@ def test_best_with_all_seeds_has_a_row_for_each(capsys: pytest.CaptureFixture[st
 @pytest.mark.usefixtures("made_up")
 @pytest.mark.parametrize(
     ("arch", "expected"),
-    [("mlp.deqq,skip", "Did you mean 'mlp.deq'?"), ("mlp.deq", "has 1 stages; space 'cells2-v1' has 2")],
+    [("mlp.deqq,skip", "Did you mean 'mlp.deq'?"), ("mlp.deq", "has 1 stage; space 'cells2-v1' has 2")],
 )
 def test_a_wrong_architecture_is_one_line(arch: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", NAME, "--arch", arch]) == 2
@@ -121,7 +121,7 @@ def test_the_shipped_table_answers(capsys: pytest.CaptureFixture[str]) -> None:
         (["cells2-v1/mnist2d-v1", "--best", "1"], "mnist1d-v1"),
         (["cells2-v1", "--best", "1"], "/"),
         ([NAME, "--arch", "mlp.deqq,skip"], "Did you mean 'mlp.deq'?"),
-        ([NAME, "--arch", "mlp.deq"], "has 1 stages"),
+        ([NAME, "--arch", "mlp.deq"], "has 1 stage"),
         ([NAME, "--code", "169"], "169"),
         ([NAME, "--code", "39", "--epoch", "10000"], "10000"),
         ([NAME, "--code", "39", "--seed", "77"], "77"),

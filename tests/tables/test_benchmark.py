@@ -67,7 +67,7 @@ def test_solver_metrics_are_what_the_blocks_state(bench: Benchmark) -> None:
 def test_bad_queries_are_answered_clearly(bench: Benchmark) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'gated\\.ode'"):
         bench.query("gated.od,skip")
-    with pytest.raises(ArchitectureError, match="has 1 stages"):
+    with pytest.raises(ArchitectureError, match="has 1 stage"):
         bench.query("skip")
     with pytest.raises(QueryError, match="epoch 7 is not recorded; the nearest is 6"):
         bench.query(0, epoch=7)
