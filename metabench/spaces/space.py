@@ -124,9 +124,10 @@ class Space:
         return self._encode(architecture)
 
     def _wrong_length(self, got: int, shown: object) -> ArchitectureError:
+        stages = "stage" if got == 1 else "stages"
         return ArchitectureError(
-            f"{str(shown)!r} has {got} stage{'s' * (got != 1)}; space {self.id!r} has {self.stages}: give {self.stages} "
-            f"block names (use {SKIP!r} for none)."
+            f"{str(shown)!r} has {got} {stages}; space {self.id!r} has {self.stages}: give {self.stages} block names "
+            f"(use {SKIP!r} for none)."
         )
 
     def _from_mapping(self, values: Mapping[str, Any]) -> list[str]:
