@@ -76,7 +76,7 @@ def _sections(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("ranks", "Ranks", bool(document["ranking"])),
         ("summary", "All runs", bool(document["summary"]) and several),
         ("tradeoffs", "Cost", bool(document["tradeoff"])),
-        ("surrogate", "Surrogate", bool(document["surrogates"])),
+        ("card", "Tables and surrogates", bool(document["cards"])),
         ("provenance", "Provenance", True),
     ]
     return [(anchor, name) for anchor, name, there in wanted if there]

@@ -109,16 +109,15 @@ def _short_task(label: str, tasks: Sequence[Mapping[str, Any]]) -> str:
     return label if len({task["space"] for task in tasks}) > 1 else label.partition("/")[2] or label
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, float):
-        return _significant(value, 4)
-    return "yes" if value is True else "no" if value is False else _DASH if value is None else str(value)
+def _decimals(value: float | None, digits: int) -> str:
+    return _DASH if value is None else f"{value:.{digits}f}"
 
 
 FILTERS = {
     "blank": lambda value: "" if value is None else value,
     "cost_name": lambda name: _COST_NAMES.get(name, name),
     "count": _count,
+    "decimals": _decimals,
     "duration": _duration,
     "hundred": lambda value: _DASH if value is None else f"{100 * value:.0f}",
     "interval": _interval,
@@ -133,6 +132,5 @@ FILTERS = {
     "short_task": _short_task,
     "significant": _significant,
     "spread": _spread,
-    "words": _words,
 }
 """Name in a template -> function."""

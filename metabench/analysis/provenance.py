@@ -1,19 +1,15 @@
-"""Section of a report: which folders, versions and tables it rests on, and the surrogates' cards."""
+"""Section of a report: which folders, versions and tables it rests on."""
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from metabench import content
 from metabench.analysis.comparison import Comparison
 from metabench.analysis.runs import RunFolder
 
-__all__ = ["provenance_section", "surrogate_cards"]
+__all__ = ["provenance_section"]
 
 _PACKAGES = ("metabench", "numpy", "scipy")
 
@@ -50,18 +46,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
-
-
-def surrogate_cards(spaces: Sequence[str]) -> list[dict[str, Any]]:
-    """``surrogates/<space>/card.json`` of each space that has one: the working folder's, else the shipped one."""
-    cards = []
-    for space in spaces:
-        for place in (Path.cwd() / "surrogates", content.folder("surrogates")):
-            try:
-                card = json.loads((place / space / "card.json").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if isinstance(card, dict):
-                cards.append({"space": space, "card": card})
-                break
-    return cards

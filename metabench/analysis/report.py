@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from metabench.analysis.anytime import anytime_section
+from metabench.analysis.card_section import card_section
 from metabench.analysis.comparison import Comparison, compare
 from metabench.analysis.curves import time_label
 from metabench.analysis.landscape import Landscape, open_landscape
 from metabench.analysis.leaderboard import leaderboard_section
 from metabench.analysis.notes import comparison_notes
-from metabench.analysis.provenance import provenance_section, surrogate_cards
+from metabench.analysis.provenance import provenance_section
 from metabench.analysis.ranking import ranking_section
 from metabench.analysis.rounding import rounded
 from metabench.analysis.runs import read_folder
@@ -39,7 +40,7 @@ def build_report(
         The document; numbers to six significant digits, None where there is none. Losses are regrets (or errors, where
         no optimum is known) of the incumbent on test, in score units. Its keys:
 
-        - ``schema``, ``created``, ``command``, ``provenance``, ``surrogates`` (their cards)
+        - ``schema``, ``created``, ``command``, ``provenance``, ``cards`` (of tables and surrogates)
         - ``searchers``, ``tasks``, ``budget`` (full trainings at which all are compared), ``clock`` (what simulated
           time is, in words), ``notes``, ``gaps`` (planned runs that are not there)
         - ``leaderboard``: a row for each searcher and task
@@ -88,7 +89,7 @@ def report_on(comparison: Comparison, *, command: str | None = None, created: da
         "ranking": ranking_section(comparison, scale),
         "anytime": anytime_section(comparison),
         "tradeoff": tradeoff_section(comparison, landscapes),
-        "surrogates": surrogate_cards(list(dict.fromkeys(task.space for task in comparison.tasks))),
+        "cards": card_section(list(dict.fromkeys(task.space for task in comparison.tasks))),
         "provenance": provenance_section(comparison),
     }
     return rounded(document)

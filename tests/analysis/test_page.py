@@ -129,18 +129,32 @@ def test_a_searcher_without_a_run_is_in_the_leaderboard_only(made_up, tmp_path):
     assert "local-search has no finished run and is in the leaderboard only." in page
 
 
-def test_a_surrogates_card_is_shown_where_there_is_one(made_up, tmp_path, monkeypatch):
+def test_cards_are_shown_where_there_are_some(made_up, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = made_up.folder(tmp_path / "run")
-    assert 'id="surrogate"' not in render_page(build_report(folder))
-    card = {"model": "lightgbm", "quality": {"mnist1d-v1": {"r2": 0.912345, "kendall_tau": 0.81}}, "seeds": [0, 1]}
+    assert 'id="card"' not in render_page(build_report(folder))
+    figures = {"r2": 0.912345, "sparse_kendall_tau": 0.81, "r2_ceiling": 0.95, "kendall_tau_ceiling": None}
+    coverage = {"replicate": {"coverage": {"0.5": 0.51, "0.8": 0.8, "0.95": 0.94}}}
+    validated = {"last_epoch": {"test_score": {**figures, "calibration": coverage}}, "by_blocks": {}}
+    reliability = {"architecture_sd": 0.02, "seed_sd": 0.01, "icc": 0.8, "icc_low": 0.75, "icc_high": None}
+    task = {
+        "share": 1.0,
+        "seeds": 3,
+        "test_score": {"min": 0.4, "median": 0.5, "max": 0.6},
+        "reliability": {**reliability, "consistency": 0.85},
+        "seed_kendall_tau": 0.66,
+        "surrogate": {"neural": {"cross_validation": validated, "one_seed": None}, "torn": {}},
+    }
     place = tmp_path / "surrogates" / "cells9-v1" / "card.json"
     place.parent.mkdir(parents=True)
-    place.write_text(json.dumps(card))
+    for text in ("{", "[]", '{"tasks": {"a": 1}}'):
+        place.write_text(text)
+        assert build_report(folder)["cards"] == []
+    place.write_text(json.dumps({"tasks": {"mnist1d-v1": task}}))
     page = render_page(build_report(folder))
-    assert 'id="surrogate"' in page
-    assert "0.9123" in page
-    assert "kendall tau" in page
+    for shown in ('id="card"', "0.912", "50.0 (40.0 to 60.0)", "51, 80, 94", "neural"):
+        assert shown in page
+    assert "torn" not in page
 
 
 @pytest.mark.parametrize(
