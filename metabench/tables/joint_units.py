@@ -80,13 +80,21 @@ def check_conditions(space: JointSpace) -> None:
 
 
 def _plan(space: JointSpace, samples: int, seeds: int) -> Iterator[tuple[list[int], tuple[int, ...]]]:
-    """Sample numbers and seeds of each unit; a unit does not depend on how many there are, but for the last."""
+    """Sample numbers and seeds of each unit; a unit does not depend on how many there are, but for the last.
+
+    Replicates come as soon as there is a unit of them, so that a build that is stopped early has its share.
+    """
     every, more = space.sampling.replicated_every, space.sampling.replicates
+    replicated: list[int] = []
     for start in range(0, samples, _SIZE):
-        yield list(range(start, min(start + _SIZE, samples))), tuple(range(seeds))
-    replicated = list(range(0, samples, every))
-    for start in range(0, len(replicated) if more > seeds else 0, _SIZE):
-        yield replicated[start : start + _SIZE], tuple(range(seeds, more))
+        numbers = list(range(start, min(start + _SIZE, samples)))
+        yield numbers, tuple(range(seeds))
+        replicated += [i for i in numbers if i % every == 0] if more > seeds else []
+        if len(replicated) >= _SIZE:
+            yield replicated[:_SIZE], tuple(range(seeds, more))
+            replicated = replicated[_SIZE:]
+    if replicated:
+        yield replicated, tuple(range(seeds, more))
 
 
 def joint_units(
