@@ -55,7 +55,7 @@ install-test: $(VENV)/installed-test ## make .venv with what the tests need
 install-peers: $(PEERS)/installed ## make .venv-peers with the libraries that the layers are compared with
 
 search: install ## set up, then run the main job: three searchers on the shipped table
-	$(BIN)/metabench search random regularized-evolution smac --on cells2-v1/mnist1d-v1 \
+	$(BIN)/metabench search random regularized-evolution smac --on cells-v1/annuli-v1 \
 		--trials 100 --seeds 10 --out runs/quickstart
 	$(BIN)/metabench report runs/quickstart
 

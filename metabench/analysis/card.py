@@ -186,8 +186,21 @@ def task_card(data: Measurements, *, draws: int = 1000, seed: int = 0) -> dict[s
 
 
 def _between_tasks(measured: Mapping[str, Measurements]) -> dict[str, dict[str, float | None]]:
-    means = {task: mean_of(_metric(data, "test_score"))[:, -1] for task, data in measured.items()}
-    return {a: {b: kendall_tau(means[a], means[b]) for b in means if b != a} for a in means}
+    """Of the architectures that both tasks have: sampled ones may not be the same while a build is going on."""
+    means = {task: _by_name(data) for task, data in measured.items()}
+    return {a: {b: _common_tau(means[a], means[b]) for b in means if b != a} for a in means}
+
+
+def _by_name(data: Measurements) -> dict[bytes, float]:
+    """Mean test score at the last epoch by architecture, hyperparameters included."""
+    parts = [data.digits.astype(float), *([] if data.hyperparameters is None else [data.hyperparameters])]
+    names = [row.tobytes() for row in np.concatenate(parts, axis=1)]
+    return dict(zip(names, mean_of(_metric(data, "test_score"))[:, -1].tolist(), strict=True))
+
+
+def _common_tau(first: Mapping[bytes, float], second: Mapping[bytes, float]) -> float | None:
+    both = [name for name in first if name in second]
+    return kendall_tau(np.array([first[name] for name in both]), np.array([second[name] for name in both]))
 
 
 def table_card(space_id: str, measured: Mapping[str, Measurements], *, draws: int = 1000) -> dict[str, Any]:

@@ -151,6 +151,8 @@ def test_between_tasks(table: SyntheticTable) -> None:
     measured = {"a": table.measured, "b": table.measured, "c": replace(table.measured, values=upside_down)}
     taus = table_card("made-up", measured, draws=20)["between_task_kendall_tau"]
     assert taus["a"]["b"] == pytest.approx(1)
+    half = {"a": table.measured, "b": table.measured.take(np.arange(len(table.truth)) % 2 == 0)}
+    assert table_card("made-up", half, draws=20)["between_task_kendall_tau"]["a"]["b"] == pytest.approx(1)
     assert taus["a"]["c"] == pytest.approx(-1)
 
 
