@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metabench import content
+from metabench.analysis.surrogate_card import held_out_figures
 
 __all__ = ["card_section"]
 
@@ -47,10 +48,7 @@ def _reliability(task: str, entry: Mapping[str, Any]) -> dict[str, Any] | None:
             "measured": entry["share"],
             "seeds": entry["seeds"],
             "score": {"lower": score["min"], "median": score["median"], "upper": score["max"]},
-            **{
-                name: found[name]
-                for name in ("architecture_sd", "seed_sd", "icc", "icc_low", "icc_high", "consistency")
-            },
+            **{name: found[name] for name in _RELIABILITY},
             "seed_tau": entry["seed_kendall_tau"],
         }
     except (KeyError, TypeError):
@@ -65,9 +63,7 @@ def _surrogates(task: str, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _surrogate(task: str, model: str, found: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        validated = found["cross_validation"]
-        test, by_blocks = validated["last_epoch"]["test_score"], validated["by_blocks"]
-        deepest = by_blocks[max(by_blocks, key=int)] if by_blocks else test
+        test, deepest = held_out_figures(found)
         one_seed = (found["one_seed"] or {}).get("mean_absolute_error") or {}
         return {
             "task": task,

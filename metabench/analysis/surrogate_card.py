@@ -17,7 +17,14 @@ from metabench.surrogate.measurements import mean_of
 from metabench.surrogate.surrogate import LEAST_ARCHITECTURES
 from metabench.surrogate.targets import to_fitted
 
-__all__ = ["block_family", "calibration_figures", "one_seed_test", "surrogate_card", "with_ceilings"]
+__all__ = [
+    "block_family",
+    "calibration_figures",
+    "held_out_figures",
+    "one_seed_test",
+    "surrogate_card",
+    "with_ceilings",
+]
 
 LEVELS = (0.5, 0.8, 0.95)
 SCORES = ("val_score", "test_score")
@@ -247,6 +254,13 @@ def _without_searchers(data: Measurements, visited: Mapping[str, np.ndarray], se
         others = np.logical_or.reduce([mask for name, mask in visited.items() if name != searcher])
         out[searcher] = _split(data, others & ~test, test, settings)
     return out
+
+
+def held_out_figures(card: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """An evaluation's figures of final test scores: of all held-out architectures, and of those with most blocks."""
+    validated = card["cross_validation"]
+    every, by_blocks = validated["last_epoch"]["test_score"], validated["by_blocks"]
+    return every, by_blocks[max(by_blocks, key=int)] if by_blocks else every
 
 
 def with_ceilings(

@@ -178,6 +178,8 @@ def print_hyperparameters(tasks: Mapping[str, Any]) -> None:
 
 def print_surrogates(tasks: Mapping[str, Any]) -> None:
     """How good surrogates are on architectures that they have not seen, beside the ceilings."""
+    from metabench.analysis.surrogate_card import held_out_figures
+
     columns = [
         Column("task", "left"),
         Column("model", "left"),
@@ -192,9 +194,7 @@ def print_surrogates(tasks: Mapping[str, Any]) -> None:
     rows = []
     for task, card in tasks.items():
         for model, found in card.get("surrogate", {}).items():
-            test = found["cross_validation"]["last_epoch"]["test_score"]
-            by_blocks = found["cross_validation"]["by_blocks"]
-            deepest = by_blocks[max(by_blocks, key=int)] if by_blocks else test
+            test, deepest = held_out_figures(found)
             inside = test["calibration"]["replicate"]["coverage"].values()
             families = [
                 f["kendall_tau"] for f in found["leave_family_out"].values() if f and f["kendall_tau"] is not None

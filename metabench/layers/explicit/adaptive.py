@@ -37,11 +37,8 @@ class _Coefficients(NamedTuple):
 
 @lru_cache
 def _coefficients(tableau: ButcherTableau) -> _Coefficients:
-    stages = len(tableau.b)
-    a = np.zeros((stages, stages), dtype=np.float32)
-    for i, row in enumerate(tableau.a):
-        a[i + 1, : len(row)] = row
-    return _Coefficients(a, np.array(tableau.b, dtype=np.float32), np.array(tableau.error, dtype=np.float32))
+    parts = (tableau.matrix, tableau.b, tableau.error)
+    return _Coefficients(*(np.array(part, dtype=np.float32) for part in parts))
 
 
 @dataclass(frozen=True)

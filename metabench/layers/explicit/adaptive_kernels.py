@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabench.layers.explicit.kernels import copy, copy_columns, field, pull_back
+from metabench.layers.explicit.kernels import add_product, copy, copy_columns, field, pull_back
 from metabench.layers.kernels import kernel
+from metabench.layers.ode.adaptive import RESOLUTION
+from metabench.layers.ode.controller import GROW, INTEGRAL, SAFETY, SHRINK, SMALLEST_RATIO
 
-__all__ = ["adaptive", "add_product", "combine", "move"]
+__all__ = ["adaptive", "combine", "move"]
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 _TINY = np.finfo(np.float32).tiny
-# Of the controller and the first step, as in metabench.layers.ode.controller; tests hold the two together.
-_SAFETY, _SHRINK, _GROW = np.float32(0.9), np.float32(0.2), np.float32(10)
-_INTEGRAL, _SMALLEST = np.float32(0.04), np.float32(1e-4)
-_LEAST_STEP = np.float32(16 * np.finfo(np.float32).eps)  # of a span of 1
+_SAFETY, _SHRINK, _GROW = np.float32(SAFETY), np.float32(SHRINK), np.float32(GROW)
+_INTEGRAL, _SMALLEST = np.float32(INTEGRAL), np.float32(SMALLEST_RATIO)
+_LEAST_STEP = np.float32(RESOLUTION * np.finfo(np.float32).eps)  # of a span of 1
 
 
 @kernel
@@ -93,16 +94,6 @@ def _rows(a: np.ndarray, blocks: int, n: int, dim: int, kept: np.ndarray, left: 
             there, here = (q * left + c) * dim, (q * n + kept[c]) * dim
             for j in range(dim):
                 a[there + j] = a[here + j]
-
-
-@kernel
-def add_product(x: np.ndarray, slopes: np.ndarray, product: np.ndarray, total: np.ndarray) -> None:
-    """``total`` += x^T slopes, of rows of ``product``'s width."""
-    dim = product.shape[0]
-    np.dot(x.reshape(-1, dim).T, slopes.reshape(-1, dim), product)
-    part, whole = product.reshape(-1), total.reshape(-1)
-    for p in range(dim * dim):
-        whole[p] += part[p]
 
 
 @kernel
@@ -308,7 +299,7 @@ def adaptive(
                                 one = share * slopes[s * dim + j]
                                 scaled[s * dim + j] = one
                                 d_offset[r, there, q * dim + j] += one
-                        add_product(states[:count], scaled[:count], product, d_weight[r, q])
+                        add_product(states[:count], scaled[:count], _ONE, product, d_weight[r, q])
             c = 0
             for s in range(n):
                 if good[s]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from metabench.layers.kernels import kernel, tanh
 
-__all__ = ["backward", "copy", "copy_columns", "field", "forward", "pull_back", "reverse"]
+__all__ = ["add_product", "add_up", "backward", "copy", "copy_columns", "field", "forward", "pull_back", "reverse"]
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 
@@ -85,20 +85,25 @@ def pull_back(
 
 
 @kernel
-def _add_up(
+def add_product(x: np.ndarray, slopes: np.ndarray, share: float, product: np.ndarray, total: np.ndarray) -> None:
+    """``total`` += ``share`` times x^T slopes, flat arrays of rows of ``product``'s width, which is room."""
+    dim = product.shape[0]
+    np.dot(x.reshape(-1, dim).T, slopes.reshape(-1, dim), product)
+    part, whole = product.reshape(-1), total.reshape(-1)
+    for p in range(dim * dim):
+        whole[p] += share * part[p]
+
+
+@kernel
+def add_up(
     x: np.ndarray, slopes: np.ndarray, share: float, product: np.ndarray, sums: np.ndarray, d_weight: np.ndarray
 ) -> None:
     """Adds ``share`` times the gradients of one evaluation at ``x`` to those of the affine maps and their weights."""
-    dim = product.shape[0]
     for q in range(slopes.shape[0]):
         part, total = slopes[q], sums[q]
         for p in range(part.shape[0]):
             total[p] += share * part[p]
-        # One product for each evaluation: BLAS starts no threads for small ones.
-        np.dot(x.reshape(-1, dim).T, part.reshape(-1, dim), product)
-        flat, whole = product.reshape(-1), d_weight[q].reshape(-1)
-        for p in range(dim * dim):
-            whole[p] += share * flat[p]
+        add_product(x, part, share, product, d_weight[q])
 
 
 @kernel
@@ -200,7 +205,7 @@ def backward(
                             for p in range(count):
                                 g[p] += share * later[p]
                 pull_back(weight[r], factors[r, e], g, here, more, d[i])
-                _add_up(states[r, e], here, _ONE, product, sums, d_weight[r])
+                add_up(states[r, e], here, _ONE, product, sums, d_weight[r])
             if b.shape[0] == 0:
                 copy(d[0], u)
             else:
@@ -269,7 +274,7 @@ def reverse(
                             v[p] -= share * change[p]
                 field(weight[r], o, x, factors, k[i])
                 pull_back(transposed[r], factors, v, here, more, d[i])
-                _add_up(x, here, -b[i], product, sums, d_weight[r])
+                add_up(x, here, -b[i], product, sums, d_weight[r])
             for i in range(stages):
                 share, slope, change = b[i], k[i], d[i]
                 for p in range(count):

@@ -39,11 +39,8 @@ class Plan:
     @cached_property
     def a(self) -> np.ndarray:
         """The tableau's matrix times the step, float32 ``(stages, stages)``."""
-        rows = () if self.tableau is None else self.tableau.a
-        full = np.zeros((len(rows) + 1, len(rows) + 1), dtype=np.float32)
-        for i, row in enumerate(rows):
-            full[i + 1, : len(row)] = np.array(row) * self.span / self.steps
-        return full
+        full = np.zeros((1, 1)) if self.tableau is None else self.tableau.matrix
+        return (full * self.span / self.steps).astype(np.float32)
 
     @cached_property
     def b(self) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabench.layers.explicit.adaptive_kernels import add_product, combine, move
-from metabench.layers.explicit.kernels import field, pull_back
+from metabench.layers.explicit.adaptive_kernels import combine, move
+from metabench.layers.explicit.kernels import add_up, field, pull_back
 from metabench.layers.kernels import kernel
 
 __all__ = ["taped_backward"]
 
-_ZERO = np.float32(0)
+_ONE, _ZERO = np.float32(1), np.float32(0)
 
 
 @kernel
@@ -81,11 +81,7 @@ def taped_backward(
                 slopes = here[: maps * count].reshape(maps, count)
                 tanhs = factors[i, : maps * count].reshape(maps, count)
                 pull_back(transposed[r], tanhs, g[:count], slopes, more[:count], d[i, :count])
-                for q in range(maps):
-                    part, total = slopes[q], sums[q]
-                    for p in range(count):
-                        total[p] += part[p]
-                    add_product(x[i, :count], part, product, d_weight[r, q])
+                add_up(x[i, :count], slopes, _ONE, product, sums, d_weight[r])
             for i in range(stages):
                 slope = d[i]
                 for p in range(count):

@@ -17,9 +17,9 @@ from metabench.layers.record import SolveRecord, SolveStatus
 from metabench.layers.stopping import Tolerance, root_mean_square
 from metabench.layers.transforms import under_vmap
 
-__all__ = ["integrate_adaptively"]
+__all__ = ["RESOLUTION", "integrate_adaptively"]
 
-_RESOLUTION = 16.0  # multiples of the dtype's resolution of time below which a step is lost in rounding
+RESOLUTION = 16.0  # multiples of the dtype's resolution of time below which a step is lost in rounding
 
 
 def _size(value: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def integrate_adaptively(
         if sound is not None:
             left = torch.where(sound, left, 0.0)
         active, size, residual = left > 0, _size(z), torch.zeros_like(t)
-        underflow = _RESOLUTION * torch.finfo(z.dtype).eps * max(abs(times[0]), abs(end))
+        underflow = RESOLUTION * torch.finfo(z.dtype).eps * max(abs(times[0]), abs(end))
         accepted = torch.zeros_like(t, dtype=torch.int32)
         attempts, gave_up = torch.zeros_like(accepted), ~active
         controller = StepSizeController.start(h, tableau.order)

@@ -10,12 +10,12 @@ from torch import Tensor
 from metabench.layers.ode.solver import VectorField
 from metabench.layers.stopping import Tolerance, root_mean_square
 
-__all__ = ["StepSizeController", "initial_step"]
+__all__ = ["GROW", "INTEGRAL", "SAFETY", "SHRINK", "SMALLEST_RATIO", "StepSizeController", "initial_step"]
 
-_SAFETY = 0.9
-_SHRINK, _GROW = 0.2, 10.0
-_INTEGRAL = 0.04  # beta
-_SMALLEST_RATIO = 1e-4  # smaller errors do not ask for more growth, and leave no memory of a lucky step
+SAFETY = 0.9
+SHRINK, GROW = 0.2, 10.0
+INTEGRAL = 0.04  # beta
+SMALLEST_RATIO = 1e-4  # smaller errors do not ask for more growth, and leave no memory of a lucky step
 
 
 @torch.no_grad()
@@ -69,8 +69,8 @@ class StepSizeController:
     @staticmethod
     def start(step: Tensor, order: int) -> StepSizeController:
         """The controller before the first of ``step``, ``(..., 1)``."""
-        memory = torch.full_like(step, _SAFETY * _SMALLEST_RATIO**_INTEGRAL)
-        return StepSizeController(order, memory, torch.full_like(step, _GROW))
+        memory = torch.full_like(step, SAFETY * SMALLEST_RATIO**INTEGRAL)
+        return StepSizeController(order, memory, torch.full_like(step, GROW))
 
     def factor(self, ratio: Tensor, accept: Tensor | None) -> Tensor:
         """The factor of the step size after a step with error ``ratio``, ``(..., 1)``.
@@ -79,14 +79,14 @@ class StepSizeController:
             ratio: estimated error over tolerance; NaN counts as the worst.
             accept: which samples accepted the step; None is all.
         """
-        ratio = ratio.clamp_min(_SMALLEST_RATIO)
-        factor = ratio.pow(0.75 * _INTEGRAL - 1 / self.order).mul_(self.memory).clamp_min_(_SHRINK)
+        ratio = ratio.clamp_min(SMALLEST_RATIO)
+        factor = ratio.pow(0.75 * INTEGRAL - 1 / self.order).mul_(self.memory).clamp_min_(SHRINK)
         factor = torch.minimum(factor, self.limit)
-        memory = ratio.pow_(_INTEGRAL).mul_(_SAFETY)
+        memory = ratio.pow_(INTEGRAL).mul_(SAFETY)
         if accept is None:
             self.memory = memory
-            self.limit.fill_(_GROW)
+            self.limit.fill_(GROW)
             return factor
         self.memory = torch.where(accept, memory, self.memory)
-        self.limit = torch.where(accept, _GROW, 1.0).to(memory.dtype)
-        return torch.where(accept, factor, factor.clamp_max(_SAFETY).nan_to_num(_SHRINK))
+        self.limit = torch.where(accept, GROW, 1.0).to(memory.dtype)
+        return torch.where(accept, factor, factor.clamp_max(SAFETY).nan_to_num(SHRINK))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from metabench.errors import ArgumentError
 
 __all__ = ["BOSH3", "DOPRI5", "EULER", "MIDPOINT", "RK4", "TSIT5", "ButcherTableau", "all_tableaus"]
@@ -40,6 +42,14 @@ class ButcherTableau:
             raise ArgumentError(f"{self.name}: expected {stages} error and dense-output weights, or none.")
         if self.error and not self.first_same_as_last:
             raise ArgumentError(f"{self.name}: the adaptive loop expects the last row of a to be b (FSAL).")
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """All of ``a``, float64 ``(stages, stages)``, zero on and above the diagonal."""
+        full = np.zeros((len(self.b), len(self.b)))
+        for i, row in enumerate(self.a):
+            full[i + 1, : len(row)] = row
+        return full
 
     @property
     def first_same_as_last(self) -> bool:
