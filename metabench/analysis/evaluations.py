@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from metabench.analysis.surrogate_card import surrogate_card, with_ceilings
+from metabench.analysis.surrogate_card import surrogate_card, with_ceilings, without_searchers
 from metabench.surrogate import Measurements, Settings
 
 __all__ = ["data_digest", "evaluate_surrogates", "kept_evaluations"]
@@ -40,9 +40,14 @@ def _visits_digest(visited: Visits | None) -> str | None:
     return digest.hexdigest()
 
 
-def _evaluate(data: Measurements, settings: Settings, visited: Visits | None) -> dict[str, Any]:
-    found = surrogate_card(data, settings, visited=visited or None)
-    return {"data": data_digest(data), "visits": _visits_digest(visited), **found}
+def _evaluate(
+    data: Measurements, settings: Settings, visited: Visits | None, old: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The whole evaluation, or an ``old`` one whose searchers were others, or none."""
+    visits = {"data": data_digest(data), "visits": _visits_digest(visited)}
+    if old is None:
+        return visits | surrogate_card(data, settings, visited=visited or None)
+    return with_ceilings({**old, **visits, **without_searchers(data, visited, settings)}, data, visited)
 
 
 def _renewed(evaluation: dict[str, Any], data: Measurements) -> dict[str, Any] | None:
@@ -79,7 +84,9 @@ def evaluate_surrogates(
     done: Done,
     workers: int = 1,
 ) -> None:
-    """Evaluates every kind of surrogate on every task, but those that are ``kept`` with the same settings and visits.
+    """Evaluates every kind of surrogate on every task, but what is ``kept`` of the same settings.
+
+    Where searchers are given and a kept evaluation is of others, or none, only leave-one-searcher-out is done.
 
     Args:
         measured: task -> its measurements.
@@ -89,36 +96,31 @@ def evaluate_surrogates(
         done: is told task, model and evaluation as soon as there is one.
         workers: processes; 1 stays in this one.
     """
-    jobs = [
-        (task, s)
-        for task in measured
-        for s in settings
-        if not _is_same(kept.get(task, {}).get(s.model), s, visited.get(task))
-    ]
+    jobs = []
+    for task in measured:
+        for s in settings:
+            old = kept.get(task, {}).get(s.model)
+            old = old if old is not None and old.get("settings") == asdict(s) else None
+            if old is None or (visited.get(task) and old.get("visits") != _visits_digest(visited[task])):
+                jobs.append((task, s, old))
     for task, model, found in _carried_out(jobs, measured, visited, min(workers, len(jobs))):
         done(task, model, found)
 
 
-def _is_same(evaluation: Mapping[str, Any] | None, settings: Settings, visited: Visits | None) -> bool:
-    return (
-        evaluation is not None
-        and evaluation.get("settings") == asdict(settings)
-        and evaluation.get("visits") == _visits_digest(visited)
-    )
-
-
 def _carried_out(
-    jobs: Sequence[tuple[str, Settings]],
+    jobs: Sequence[tuple[str, Settings, Mapping[str, Any] | None]],
     measured: Mapping[str, Measurements],
     visited: Mapping[str, Visits],
     workers: int,
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if workers < 2:
-        for task, s in jobs:
-            yield task, s.model, _evaluate(measured[task], s, visited.get(task))
+        for task, s, old in jobs:
+            yield task, s.model, _evaluate(measured[task], s, visited.get(task), old)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_evaluate, measured[task], s, visited.get(task)): (task, s.model) for task, s in jobs}
+        futures = {
+            pool.submit(_evaluate, measured[task], s, visited.get(task), old): (task, s.model) for task, s, old in jobs
+        }
         try:
             for future in as_completed(futures):
                 yield *futures[future], future.result()

@@ -24,6 +24,7 @@ __all__ = [
     "one_seed_test",
     "surrogate_card",
     "with_ceilings",
+    "without_searchers",
 ]
 
 LEVELS = (0.5, 0.8, 0.95)
@@ -67,7 +68,7 @@ def calibration_figures(prediction: Prediction, values: np.ndarray) -> dict[str,
     from scipy.special import ndtri
 
     centre, model, noise = (a[:, 0, 0] for a in (prediction.centre, prediction.model_sd, prediction.noise_sd))
-    measured = to_fitted(values[..., None], prediction.metrics)[..., 0]
+    measured = to_fitted(values[..., None], prediction.metrics, prediction.logit)[..., 0]
     count = (~np.isnan(measured)).sum(axis=1)
     mean = mean_of(measured)
     out: dict[str, Any] = {}
@@ -96,13 +97,13 @@ def _held_out(data: Measurements, settings: Settings, k: int) -> Prediction:
         found = fit_surrogate(seen, settings).predict(unseen.digits, hyperparameters=unseen.hyperparameters)
         for name, array in parts.items():
             array[fold == i] = getattr(found, name)
-    return Prediction(data.metrics, **parts)
+    return Prediction(data.metrics, **parts, logit=found.logit)
 
 
 def _one(prediction: Prediction, epoch: int, metric: int) -> Prediction:
     place = (slice(None), slice(epoch, epoch + 1), slice(metric, metric + 1))
     arrays = (prediction.centre[place], prediction.model_sd[place], prediction.noise_sd[place])
-    return Prediction(prediction.metrics[metric : metric + 1], *arrays)
+    return Prediction(prediction.metrics[metric : metric + 1], *arrays, logit=prediction.logit)
 
 
 def _cross_validation(data: Measurements, settings: Settings, k: int) -> dict[str, Any]:
@@ -247,13 +248,28 @@ def _one_seed_figures(table: list[float], seen: list[float], unseen: list[float]
     }
 
 
-def _without_searchers(data: Measurements, visited: Mapping[str, np.ndarray], settings: Settings) -> dict[str, Any]:
-    """Each searcher's architectures predicted from what the other searchers saw."""
-    out: dict[str, Any] = {}
-    for searcher, test in visited.items():
-        others = np.logical_or.reduce([mask for name, mask in visited.items() if name != searcher])
-        out[searcher] = _split(data, others & ~test, test, settings)
-    return out
+def without_searchers(
+    measured: Measurements, visited: Mapping[str, np.ndarray] | None, settings: Settings
+) -> dict[str, Any]:
+    """Each searcher's architectures predicted from what the other searchers saw.
+
+    Args:
+        measured: one task.
+        visited: as for :func:`surrogate_card`.
+        settings: of the fits.
+
+    Returns:
+        ``{"leave_searcher_out": searcher -> figures, or None of one that left too little to fit}``; empty with fewer
+        than two searchers.
+    """
+    if visited is None or len(visited) < 2:
+        return {}
+    rows, found = measured.measured(), {}
+    data = measured.take(rows).of_metrics(("test_score",))
+    for searcher, mask in visited.items():
+        others = np.logical_or.reduce([other for name, other in visited.items() if name != searcher])
+        found[searcher] = _split(data, (others & ~mask)[rows], mask[rows], settings)
+    return {"leave_searcher_out": found}
 
 
 def held_out_figures(card: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -327,7 +343,5 @@ def surrogate_card(
     card["leave_family_out"] = _without_families(test_only, settings)
     card["learning_curve"] = _learning_curve(test_only, settings, k)
     card["one_seed"] = one_seed_test(test_only, settings, k)
-    if visited is not None and len(visited) > 1:
-        masks = {name: mask[rows] for name, mask in visited.items()}
-        card["leave_searcher_out"] = _without_searchers(test_only, masks, settings)
+    card |= without_searchers(measured, visited, settings)
     return with_ceilings(card, measured, visited)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from metabench.cli.card_tables import print_effects, print_hyperparameters, print_kinds, print_surrogates, print_tasks
+from metabench.cli.card_tables import (
+    print_effects,
+    print_hyperparameters,
+    print_kinds,
+    print_searchers_left_out,
+    print_surrogates,
+    print_tasks,
+)
 from metabench.cli.output import plain, print_json, short_path
 from metabench.cli.parse import optional
 from metabench.errors import ArgumentError
@@ -96,6 +103,7 @@ def run(options: Options) -> None:
     print_effects(card["tasks"])
     print_hyperparameters(card["tasks"])
     print_surrogates(card["tasks"])
+    print_searchers_left_out(card["tasks"])
     print(f"\ncard: {short_path(home / 'card.json')}")
     for figure in figures:
         print(f"figure: {short_path(figure)}")

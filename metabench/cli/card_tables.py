@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from metabench.cli.numbers import write_number
 from metabench.cli.output import Column, print_table
 
-__all__ = ["print_effects", "print_hyperparameters", "print_kinds", "print_surrogates", "print_tasks"]
-
+__all__ = [
+    "print_effects",
+    "print_hyperparameters",
+    "print_kinds",
+    "print_searchers_left_out",
+    "print_surrogates",
+    "print_tasks",
+]
 
 _BASELINES = ("parameters only", "additive in the blocks")
 
@@ -222,3 +229,47 @@ def print_surrogates(tasks: Mapping[str, Any]) -> None:
         "what knowing their true means would give, if architectures had no noise in common."
     )
     print_table("Surrogates", columns, rows, caption=caption)
+
+
+def print_searchers_left_out(tasks: Mapping[str, Any]) -> None:
+    """How good surrogates are on what one searcher trained and the others did not, from the others' trainings."""
+    columns = [
+        Column("task", "left"),
+        Column("model", "left"),
+        Column("searchers"),
+        Column("fitted to"),
+        Column("tested on"),
+        Column("R2, median\n[min, max]"),
+        Column("tau, median\n[min, max]"),
+        Column("tau\nceiling"),
+    ]
+    rows = []
+    for task, card in tasks.items():
+        for model, evaluation in card.get("surrogate", {}).items():
+            found = [one for one in evaluation.get("leave_searcher_out", {}).values() if one]
+            if found:
+                sizes = [(min(one[key] for one in found), max(one[key] for one in found)) for key in ("train", "test")]
+                ceilings = [one["kendall_tau_ceiling"] for one in found if one.get("kendall_tau_ceiling") is not None]
+                rows.append(
+                    [
+                        task,
+                        model,
+                        str(len(found)),
+                        *(f"{low} to {high}" for low, high in sizes),
+                        *(_spread([one[key] for one in found]) for key in ("r2", "kendall_tau")),
+                        write_number(median(ceilings) if ceilings else None, ".2f"),
+                    ]
+                )
+    if not rows:
+        return
+    print()
+    caption = (
+        "Each searcher's architectures, test score at the last epoch, predicted from those that only the others "
+        "trained: the first run of each. Searchers visit good architectures, which differ little."
+    )
+    print_table("One searcher left out", columns, rows, caption=caption)
+
+
+def _spread(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{median(known):.2f} [{min(known):.2f}, {max(known):.2f}]" if known else "-"

@@ -37,16 +37,18 @@ class Prediction:
         centre: the expected mean over replicates.
         model_sd: what the model does not know of that mean (standard deviation, calibrated).
         noise_sd: how far one replicate strays from it.
+        logit: whether scores are fitted as log odds.
     """
 
     metrics: tuple[str, ...]
     centre: np.ndarray
     model_sd: np.ndarray
     noise_sd: np.ndarray
+    logit: bool = False
 
     def mean(self) -> np.ndarray:
         """The prediction in the metrics' own units."""
-        return from_fitted(self.centre, self.metrics)
+        return from_fitted(self.centre, self.metrics, self.logit)
 
     def interval(self, level: float, replicates: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of the central interval that holds ``level`` of the probability, in the metrics' own units.
@@ -59,7 +61,9 @@ class Prediction:
 
         variance = self.model_sd**2 + (0.0 if replicates is None else self.noise_sd**2 / replicates)
         reach = float(ndtri(0.5 + level / 2)) * np.sqrt(variance)
-        return from_fitted(self.centre - reach, self.metrics), from_fitted(self.centre + reach, self.metrics)
+        bounds = (self.centre - reach, self.centre + reach)
+        low, high = (from_fitted(bound, self.metrics, self.logit) for bound in bounds)
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,11 @@ class Surrogate:
     boosters: list[list[Booster]]
     networks: list[Layers]
     hyperparameters: tuple[str, ...] = ()
+
+    @property
+    def logit(self) -> bool:
+        """Whether scores are fitted as log odds."""
+        return _fits_log_odds(self.hyperparameters)
 
     def _members(
         self,
@@ -162,7 +171,7 @@ class Surrogate:
             parts.append(self._predict_some(digits[part], some, places, columns, noise))
         empty = np.empty((0, len(places), len(columns)))
         centre, model_sd, noise_sd = (np.concatenate([part[i] for part in parts] or [empty]) for i in range(3))
-        return Prediction(names, centre, model_sd, noise_sd)
+        return Prediction(names, centre, model_sd, noise_sd, self.logit)
 
     def _predict_some(
         self, digits: np.ndarray, numbers: np.ndarray | None, epochs: list[int], metrics: list[int], noise: bool
@@ -187,13 +196,21 @@ class Surrogate:
             seed: the replicate.
         """
         luck = draw(self.noise, self.name, codes, seed, len(self.epochs))
-        return from_fitted(prediction.centre + prediction.noise_sd * luck, self.metrics)
+        return from_fitted(prediction.centre + prediction.noise_sd * luck, self.metrics, self.logit)
 
     def predict_costs(
         self, digits: np.ndarray, *, hyperparameters: np.ndarray | None = None, widths: np.ndarray | None = None
     ) -> np.ndarray:
         """Parameters, FLOPs and so on, ``(n, costs)``; NaN where none was measured, or a block never at its stage."""
         return predict_costs(self.costs, digits, self.blocks, hyperparameters, widths)
+
+
+def _fits_log_odds(hyperparameters: tuple[str, ...]) -> bool:
+    """Whether scores are fitted as log odds: where hyperparameters move them from chance to nearly 1.
+
+    Fitted as they are, sums of effects pass 1 there, and a search would be led to what is only clipped to it.
+    """
+    return bool(hyperparameters)
 
 
 def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, name: str = "surrogate") -> Surrogate:
@@ -217,7 +234,7 @@ def fit_surrogate(measured: Measurements, settings: Settings | None = None, *, n
     if empty:
         raise ArgumentError(f"{name}: metric {empty[0]!r} has no finite value; nothing can be fitted to it.")
     n, epochs = len(data.digits), np.array(data.epochs)
-    values = to_fitted(data.values, data.metrics)
+    values = to_fitted(data.values, data.metrics, _fits_log_odds(data.hyperparameter_names))
     scale = fit_scale(mean_of(values))
     values = scale.standardise(values)
     means, counts = mean_of(values), data.counts()

@@ -55,7 +55,14 @@ def test_what_an_older_card_holds_of_the_same_measurements_is_not_done_again(
     assert list(evaluate(measured, [replace(TREES, seed=1)], kept=kept)) == ["task-0", "task-1"]
     half = np.arange(len(measured["task-0"].digits)) % 2 == 0
     visited = {"task-0": {"even": half, "odd": ~half}}
-    assert list(evaluate(measured, [TREES], kept=kept, visited=visited)) == ["task-0"]
+    found = evaluate(measured, [TREES], kept=kept, visited=visited)
+    assert list(found) == ["task-0"]
+    whole = evaluate(measured, [TREES], visited=visited)["task-0"]["lightgbm"]
+    assert found["task-0"]["lightgbm"] == whole  # only what was missing is fitted, and nothing else differs
+    assert whole["leave_searcher_out"]["even"]["test"] == half.sum()
+    kept["task-0"]["lightgbm"] = whole
+    assert evaluate(measured, [TREES], kept=kept, visited=visited) == {}
+    assert evaluate(measured, [TREES], kept=kept) == {}  # without searchers, what was found of them stays
 
 
 def test_evaluations_of_other_measurements_and_damaged_cards_are_dropped(measured: dict[str, Measurements]) -> None:

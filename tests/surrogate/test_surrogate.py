@@ -229,3 +229,17 @@ def test_transforms_are_undone() -> None:
     values = np.array([[0.3, 0.7, 12.0, 1e-5], [2.0, 1.0, 0.0, 0.0]])
     np.testing.assert_allclose(from_fitted(to_fitted(values, metrics), metrics), values, rtol=1e-12)
     assert from_fitted(np.array([[0.0, 1.2, -3.0, 0.0]]), metrics)[0, 1:3].tolist() == [1.0, 0.0]  # within limits
+
+
+def test_log_odds_stay_within_0_and_1_and_leave_other_metrics_alone() -> None:
+    metrics = ("test_score", "train_loss", "unconverged")
+    values = np.array([[0.25, 0.3, 0.5], [1.0, 2.0, 1.0], [0.0, 1.0, 0.0]])
+    fitted = to_fitted(values, metrics, logit=True)
+    assert fitted[0, 0] == pytest.approx(np.log(1 / 3))
+    assert np.isfinite(fitted).all()
+    np.testing.assert_array_equal(fitted[:, 1:], to_fitted(values, metrics)[:, 1:])
+    back = from_fitted(fitted, metrics, logit=True)
+    np.testing.assert_allclose(back[:, 0], [0.25, 0.999, 0.001])
+    assert from_fitted(np.array([[1e6, 0.0, 0.0], [-1e6, 0.0, 0.0]]), metrics, logit=True)[:, 0] == pytest.approx(
+        [1, 0]
+    )
