@@ -114,7 +114,7 @@ def _open_joint(space: JointSpace, task: Task, kind: str) -> JointBenchmark:
     if kind == "live":
         check_conditions(space)
         return JointBenchmark(space, task, kind, JointLive(space, task), {"kind": "live"})
-    place = find_surrogate(space.id, task.id)
+    place = find_surrogate(space.id, task.id, instead="kind='live'")
     return JointBenchmark(space, task, kind, JointSurrogate(place, space, task), surrogate_provenance(place))
 
 

@@ -28,8 +28,12 @@ def space_digits(space: Space, codes: np.ndarray) -> np.ndarray:
     return np.stack(np.unravel_index(codes, (len(space.blocks),) * space.stages), axis=-1)
 
 
-def find_surrogate(space_id: str, task_id: str) -> Path:
+def find_surrogate(space_id: str, task_id: str, *, instead: str = "kind='table' or 'live'") -> Path:
     """The folder of a fitted surrogate: under ``surrogates`` of the working directory, else the shipped one.
+
+    Args:
+        space_id, task_id: of which.
+        instead: what else there is to ask, for the message.
 
     Raises:
         TableError: if there is none; the message says how to fit it.
@@ -41,7 +45,7 @@ def find_surrogate(space_id: str, task_id: str) -> Path:
     fitted = sorted({path.parent.name for home in homes for path in home.glob(f"*/{MANIFEST}")})
     raise TableError(
         f"{space_id}/{task_id} has no fitted surrogate here (tasks that have: {', '.join(fitted) or 'none'}); fit it "
-        f"with 'metabench fit {space_id} --tasks {task_id}', or use kind='table' or 'live'."
+        f"with 'metabench fit {space_id} --tasks {task_id}', or use {instead}."
     )
 
 
