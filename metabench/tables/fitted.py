@@ -32,7 +32,8 @@ def find_surrogate(space_id: str, task_id: str, *, instead: str = "kind='table' 
     """The folder of a fitted surrogate: under ``surrogates`` of the working directory, else the shipped one.
 
     Args:
-        space_id, task_id: of which.
+        space_id: of the space.
+        task_id: of the task.
         instead: what else there is to ask, for the message.
 
     Raises:
