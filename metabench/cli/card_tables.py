@@ -265,7 +265,7 @@ def print_searchers_left_out(tasks: Mapping[str, Any]) -> None:
     print()
     caption = (
         "Each searcher's architectures, test score at the last epoch, predicted from those that only the others "
-        "trained: the first run of each. Searchers visit good architectures, which differ little."
+        "trained: the first run of each. Where a searcher trained good ones only, they differ little, and R2 is low."
     )
     print_table("One searcher left out", columns, rows, caption=caption)
 
