@@ -1,4 +1,4 @@
-"""Collects the finished lines of the meta-RL study: ``results.json``, and ``README.md`` for people.
+"""Collects the finished lines of the meta-RL study: ``results.json``, and for people ``README.md`` and a figure.
 
 usage: python tests/studies/metarl_page.py RUNS OUT
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from metabench.analysis.drawing import PALETTE, new_figure, save, style
 from metabench.envs import load_environment
 from metabench.metarl.folder import seed_folder
 from metabench.metarl.log import read_metrics
@@ -81,12 +82,41 @@ def write_page(found: dict[str, dict[str, Any]]) -> str:
             "",
             *rows,
             "",
+            "![Return of a trial against environment steps](learning-curves.png)",
+            "",
             "Reference policies, return of a trial:",
             "",
             *references,
             "",
         ]
     )
+
+
+def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
+    """The return of a trial against environment steps: a panel a line, a curve a seed, the references across."""
+    columns = min(len(found), 3)
+    rows = -(-len(found) // columns)
+    figure = new_figure(4.0 * columns, 2.9 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes, (name, line) in zip(panels.flat, found.items(), strict=False):
+        style(axes)
+        for i, (seed, points) in enumerate(line["curves"].items()):
+            frames, returns = zip(*points, strict=True)
+            axes.plot([f / 1e6 for f in frames], returns, color=PALETTE[i], linewidth=1.3, label=f"seed {seed}")
+        reference = load_environment(line["env"]).reference
+        if reference is not None:
+            for policy, dashes in ((reference.unit, (0, (5, 2))), ("random", (0, (1, 2)))):
+                if policy in reference.returns:
+                    axes.axhline(
+                        reference.total(policy), color="#555555", linewidth=1.0, linestyle=dashes, label=policy
+                    )
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.set_xlabel("environment steps [millions]")
+        axes.set_ylabel("return of a trial")
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
+    for axes in list(panels.flat)[len(found) :]:
+        axes.set_axis_off()
+    save(figure, out, "learning-curves", for_print=False)
 
 
 def main(runs: Path, out: Path) -> None:
@@ -100,6 +130,8 @@ def main(runs: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").write_text(write_page(found), encoding="utf-8")
+    if found:
+        draw(found, out)
 
 
 if __name__ == "__main__":
