@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from metabench.analysis.surrogate_card import surrogate_card, with_ceilings, without_searchers
+from metabench.machine import worker_pool
 from metabench.surrogate import Measurements, Settings
 
 __all__ = ["data_digest", "evaluate_surrogates", "kept_evaluations"]
@@ -117,7 +117,7 @@ def _carried_out(
         for task, s, old in jobs:
             yield task, s.model, _evaluate(measured[task], s, visited.get(task), old)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         futures = {
             pool.submit(_evaluate, measured[task], s, visited.get(task), old): (task, s.model) for task, s, old in jobs
         }

@@ -6,12 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, TypeVar
 
 from metabench.errors import ArgumentError, RunFolderError
+from metabench.machine import worker_pool
 
 __all__ = ["measure_units"]
 
@@ -42,7 +42,7 @@ def _run(units: Mapping[str, Work], measure: Callable[[Work], Any], workers: int
     if workers == 1:
         yield from ((name, measure(work)) for name, work in units.items())
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         futures = {pool.submit(measure, work): name for name, work in units.items()}
         try:
             for future in as_completed(futures):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from metabench.errors import ArgumentError, MetabenchError
-from metabench.machine import core_count
+from metabench.machine import core_count, worker_pool
 from metabench.metarl.run import Plan, Report, train
 
 __all__ = ["Task", "train_here", "train_on_dask"]
@@ -40,7 +38,7 @@ def train_here(tasks: Sequence[Task], workers: int | None) -> dict[int, Metabenc
     if workers == 1:
         outcomes = [_train(task) for task in tasks]
     else:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with worker_pool(workers) as pool:
             outcomes = list(pool.map(_train, tasks))
     return _failures(tasks, outcomes)
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from metabench.errors import ArgumentError, OptionalDependencyError
-from metabench.machine import core_count
+from metabench.machine import core_count, worker_pool
 from metabench.searchers.objective import Objective
 from metabench.searchers.plan import Unit, open_objective
 
@@ -112,8 +108,7 @@ def _goes_apart(unit: Unit) -> bool:
 def _in_processes(units: Sequence[Unit], work: _Work, workers: int) -> list[Unit]:
     """Runs units in processes; returns those whose process died."""
     broken: list[Unit] = []
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    pool = worker_pool(workers)
     try:
         futures: dict[Future[Trials], Unit] = {}
         with _without_main_module():
@@ -167,14 +162,6 @@ def _elsewhere(unit: Unit) -> Trials:
 @lru_cache(maxsize=8)
 def _objective_there(benchmark: str, kind: str, folder: Path) -> Objective:
     return open_objective(benchmark, kind, folder)
-
-
-def _end_with_parent() -> None:
-    """Ends a worker whose parent is gone: a killed parent cannot, and a worker would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
 
 
 @contextmanager

@@ -7,9 +7,8 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
@@ -18,6 +17,7 @@ import tyro
 from metabench.blocks import BLOCKS
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, RunFolderError
+from metabench.machine import worker_pool
 from metabench.spaces import Architecture
 from metabench.tables.units import protocol_hash
 
@@ -115,7 +115,7 @@ def _run(probes: Sequence[Probe], workers: int) -> Iterator[tuple[Probe, float]]
     if workers == 1:
         yield from ((probe, _score(probe)) for probe in probes)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         futures = {pool.submit(_score, probe): probe for probe in probes}
         try:
             for future in as_completed(futures):

@@ -113,7 +113,7 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("environment steps [millions]")
         axes.set_ylabel("return of a trial")
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
+        axes.legend(frameon=False, fontsize=7, loc="center right")
     for axes in list(panels.flat)[len(found) :]:
         axes.set_axis_off()
     save(figure, out, "learning-curves", for_print=False)

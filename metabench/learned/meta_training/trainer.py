@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from metabench.learned.meta_training.group import Group, advance, group_from_tre
 from metabench.learned.meta_training.recipe import Recipe
 from metabench.learned.meta_training.unroll import flatten, unflatten
 from metabench.learned.optimizers import Adam, State, Weights, save_weights
+from metabench.machine import worker_pool
 from metabench.seeding import torch_generator
 
 __all__ = ["MetaTrainingResult", "meta_train"]
@@ -69,9 +69,7 @@ def _executor(workers: int, scheduler: str | None) -> Iterator[Executor | None]:
     elif workers == 1:
         yield None
     else:
-        with ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
+        with worker_pool(workers, torch.set_num_threads, 1) as pool:
             try:
                 yield pool
             finally:
