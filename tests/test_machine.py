@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import metabench
-from metabench.machine import core_count, worker_pool
+from metabench.machine import core_count, each_done, worker_pool
 
 PARENT = """
 import os, sys, time
@@ -29,6 +29,15 @@ def test_a_pool_calls_what_it_is_told_to_begin_with() -> None:
     with worker_pool(1, os.umask, 0o027) as pool:
         assert pool.submit(os.umask, 0o027).result() == 0o027
     assert core_count() >= 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_job_is_done_and_a_failure_comes_through(workers: int) -> None:
+    jobs = {"small": (2, 3), "large": (10, 2)}
+    assert dict(each_done(pow, jobs, workers)) == {"small": 8, "large": 100}
+    assert dict(each_done(pow, {}, workers)) == {}
+    with pytest.raises(ZeroDivisionError):
+        dict(each_done(divmod, {"wrong": (1, 0)}, workers))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from metabench.analysis.surrogate_card import surrogate_card, with_ceilings, without_searchers
-from metabench.machine import worker_pool
+from metabench.machine import each_done
 from metabench.surrogate import Measurements, Settings
 
 __all__ = ["data_digest", "evaluate_surrogates", "kept_evaluations"]
@@ -96,33 +95,13 @@ def evaluate_surrogates(
         done: is told task, model and evaluation as soon as there is one.
         workers: processes; 1 stays in this one.
     """
-    jobs = []
-    for task in measured:
+    jobs = {}
+    for task, data in measured.items():
+        seen = visited.get(task)
         for s in settings:
             old = kept.get(task, {}).get(s.model)
             old = old if old is not None and old.get("settings") == asdict(s) else None
-            if old is None or (visited.get(task) and old.get("visits") != _visits_digest(visited[task])):
-                jobs.append((task, s, old))
-    for task, model, found in _carried_out(jobs, measured, visited, min(workers, len(jobs))):
+            if old is None or (seen and old.get("visits") != _visits_digest(seen)):
+                jobs[task, s.model] = (data, s, seen, old)
+    for (task, model), found in each_done(_evaluate, jobs, min(workers, len(jobs))):
         done(task, model, found)
-
-
-def _carried_out(
-    jobs: Sequence[tuple[str, Settings, Mapping[str, Any] | None]],
-    measured: Mapping[str, Measurements],
-    visited: Mapping[str, Visits],
-    workers: int,
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    if workers < 2:
-        for task, s, old in jobs:
-            yield task, s.model, _evaluate(measured[task], s, visited.get(task), old)
-        return
-    with worker_pool(workers) as pool:
-        futures = {
-            pool.submit(_evaluate, measured[task], s, visited.get(task), old): (task, s.model) for task, s, old in jobs
-        }
-        try:
-            for future in as_completed(futures):
-                yield *futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

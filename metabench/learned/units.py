@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from metabench.errors import ArgumentError, RunFolderError
-from metabench.machine import worker_pool
+from metabench.machine import each_done
 
 __all__ = ["measure_units"]
 
@@ -38,19 +37,6 @@ def _read(path: Path, key: dict[str, Any]) -> dict[str, Any]:
     return finished
 
 
-def _run(units: Mapping[str, Work], measure: Callable[[Work], Any], workers: int) -> Iterator[tuple[str, Any]]:
-    if workers == 1:
-        yield from ((name, measure(work)) for name, work in units.items())
-        return
-    with worker_pool(workers) as pool:
-        futures = {pool.submit(measure, work): name for name, work in units.items()}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
 def measure_units(
     units: Mapping[str, Work], measure: Callable[[Work], Any], *, out: Path, key: dict[str, Any], workers: int = 1
 ) -> dict[str, Any]:
@@ -69,9 +55,9 @@ def measure_units(
     if workers < 1:
         raise ArgumentError(f"workers={workers}: expected at least 1.")
     finished = _read(out, key)
-    missing = {name: work for name, work in units.items() if name not in finished}
+    missing = {name: (work,) for name, work in units.items() if name not in finished}
     out.parent.mkdir(parents=True, exist_ok=True)
-    for count, (name, result) in enumerate(_run(missing, measure, workers), start=1):
+    for count, (name, result) in enumerate(each_done(measure, missing, workers), start=1):
         line = json.dumps({"key": key, "unit": name, "result": result}).encode() + b"\n"
         with out.open("ab", buffering=0) as file:
             file.write(line)  # one write: a line is there or not

@@ -6,8 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +16,7 @@ import tyro
 from metabench.blocks import BLOCKS
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, RunFolderError
-from metabench.machine import worker_pool
+from metabench.machine import each_done
 from metabench.spaces import Architecture
 from metabench.tables.units import protocol_hash
 
@@ -111,19 +110,6 @@ def _append(path: Path, probe: Probe, score: float) -> None:
         os.fsync(file.fileno())
 
 
-def _run(probes: Sequence[Probe], workers: int) -> Iterator[tuple[Probe, float]]:
-    if workers == 1:
-        yield from ((probe, _score(probe)) for probe in probes)
-        return
-    with worker_pool(workers) as pool:
-        futures = {pool.submit(_score, probe): probe for probe in probes}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
 def check_rates(
     task: Task,
     out: Path,
@@ -160,11 +146,13 @@ def check_rates(
     names = [name for name in BLOCKS.names() if name != "skip"] if blocks is None else [*map(BLOCKS.check, blocks)]
     probes = _probes(task, names, rates, seeds, width)
     finished = read_finished(out)
-    missing = [probe for probe in probes if probe.key not in finished]
+    missing = {probe.key: probe for probe in probes if probe.key not in finished}
     out.parent.mkdir(parents=True, exist_ok=True)
-    for count, (probe, score) in enumerate(_run(missing, workers), start=1):
+    scores = each_done(_score, {key: (probe,) for key, probe in missing.items()}, workers)
+    for count, (key, score) in enumerate(scores, start=1):
+        probe = missing[key]
         _append(out, probe, score)
-        finished[probe.key] = score
+        finished[key] = score
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{task.id}: {count} of {len(missing)} units" + "\n" * (count == len(missing)))
     return {(probe.block, probe.rate): finished[probe.key] for probe in probes}

@@ -68,11 +68,10 @@ def compared(predicted: np.ndarray, found: np.ndarray) -> dict[str, Any]:
     }
 
 
-def of_the_sample(name: str) -> float:
+def of_the_sample(surrogate: Any) -> float:
     """Test score of the best, by validation, of the configurations that the surrogate was fitted to (first seed)."""
     from metabench.tables.joint_data import open_joint
 
-    surrogate = metabench.open(name, kind="surrogate")
     _, data = open_joint(surrogate.space_definition, [surrogate.task.id])[surrogate.task.id]
     val, test = (data.values[:, 0, -1, data.metrics.index(metric)] for metric in METRICS)
     return float(test[int(np.nanargmax(val))])
@@ -84,7 +83,7 @@ def study(name: str, count: int, runs: Path) -> dict[str, Any]:
     groups = chosen(surrogate, count)
     journal = runs / f"{name.replace('/', '--')}.jsonl"
     known = trained(name, [code for codes in groups.values() for code in codes], journal)
-    out: dict[str, Any] = {"test_score_of_best_trained_before": of_the_sample(name)}
+    out: dict[str, Any] = {"test_score_of_best_trained_before": of_the_sample(surrogate)}
     for group, codes in groups.items():
         predicted = surrogate.query_batch(codes, metrics=METRICS).astype(np.float64)
         out[group] = compared(predicted, np.array([known[code] for code in codes]))
