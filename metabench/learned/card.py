@@ -37,9 +37,9 @@ def write_card(
     comparisons: Sequence[Comparison],
     steps: Sequence[int],
     command: str,
-    shifted: bool = False,
+    on: str = "held-out",
 ) -> list[Path]:
-    """Writes ``card.json`` (``card-shifted.json`` for other widths) and a figure a metric.
+    """Writes ``card.json`` (``card-shifted.json`` for other problems than the held-out ones) and a figure a metric.
 
     Args:
         home: the folder; made if needed.
@@ -48,13 +48,13 @@ def write_card(
         comparisons: over all problems.
         steps: what the last axis is.
         command: that measured them.
-        shifted: whether these are the problems where it may fail.
+        on: which problems these are: held-out, validation or shifted.
 
     Returns:
         The files.
     """
     home.mkdir(parents=True, exist_ok=True)
-    manifest, end = load(name).manifest, "-shifted" if shifted else ""
+    manifest, end = load(name).manifest, "" if on == "held-out" else f"-{on}"
     card = {
         "optimizer": str(name),
         "sha256": manifest["sha256"],

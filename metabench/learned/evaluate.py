@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from metabench.learned import load
 from metabench.learned.comparison import Comparison, best_setting, compare
 from metabench.learned.optimizers import SGD, Adam, Momentum, RMSprop, UpdateRule, Weights
 from metabench.learned.units import measure_units
-from metabench.problems import Problem, held_out_problems, shifted_problems
+from metabench.problems import Problem, held_out_problems, shifted_problems, validation_problems
 from metabench.seeding import derive
 
-__all__ = ["RATES", "RIVALS", "STEPS", "Curves", "compare_all", "evaluate", "main", "train_with"]
+__all__ = ["PROBLEMS", "RATES", "RIVALS", "STEPS", "Curves", "compare_all", "evaluate", "main", "train_with"]
 
 STEPS = (100, 300, 620)
 """Inner steps after which optimizers are compared; 620 are the benchmark's protocol."""
@@ -30,6 +30,8 @@ RATES = tuple(float(rate) for rate in np.logspace(-4, 0.5, 14))
 RIVALS: dict[str, UpdateRule] = {"sgd": SGD(), "momentum": Momentum(), "rmsprop": RMSprop(), "adam": Adam()}
 
 _METRICS = ("train_loss", "val_score")
+PROBLEMS = {"held-out": held_out_problems, "validation": validation_problems, "shifted": shifted_problems}
+"""What ``--on`` may name: where it is judged, what recipes are chosen by, and where it may fail."""
 Curves = dict[str, dict[str, np.ndarray]]
 """Optimizer -> metric -> ``(settings, seeds, steps)``."""
 
@@ -199,8 +201,8 @@ class Options:
     """A shipped name, or the folder that meta-train wrote."""
     out: Path
     """Folder of finished problems, one JSON line each; a second run goes on from there."""
-    shifted: bool = False
-    """On other widths and perceptrons instead, where it may fail."""
+    on: Literal["held-out", "validation", "shifted"] = "held-out"
+    """Problems: the held-out ones, those that recipes are chosen by, or other widths, where it may fail."""
     seeds: int = 3
     """Instances of each problem."""
     steps: tuple[int, ...] = STEPS
@@ -217,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = evaluate(
         options.optimizer,
         options.out,
-        problems=shifted_problems() if options.shifted else None,
+        problems=PROBLEMS[options.on](),
         seeds=options.seeds,
         steps=options.steps,
         workers=options.workers,
@@ -227,9 +229,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.card is not None:
         from metabench.learned.card import write_card
 
-        arguments = [options.optimizer, *["--shifted"][: options.shifted], "--seeds", str(options.seeds)]
+        arguments = [options.optimizer, "--on", options.on, "--seeds", str(options.seeds), "--steps"]
+        arguments += map(str, options.steps)
         command = f"python -m metabench.learned.evaluate {' '.join(arguments)} --out DIR --card DIR"
-        write_card(options.card, options.optimizer, results, comparisons, options.steps, command, options.shifted)
+        write_card(options.card, options.optimizer, results, comparisons, options.steps, command, options.on)
 
 
 if __name__ == "__main__":

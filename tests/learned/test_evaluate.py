@@ -10,7 +10,7 @@ import torch
 
 from metabench.errors import ArgumentError, RunFolderError
 from metabench.learned.comparison import best_setting, compare, wilson_interval
-from metabench.learned.evaluate import RATES, RIVALS, compare_all, evaluate, main, table, train_with
+from metabench.learned.evaluate import PROBLEMS, RATES, RIVALS, compare_all, evaluate, main, table, train_with
 from metabench.learned.optimizers import MLPRule, Momentum, save_weights
 from metabench.problems import ArchitectureProblem, PerceptronProblem, Quadratic
 
@@ -102,11 +102,14 @@ def test_a_stopped_evaluation_goes_on_and_refuses_other_settings(optimizer, tmp_
         evaluate(optimizer, out, problems=TINY, seeds=2, steps=(2, 4))
 
 
-def test_the_command_prints_a_table_and_writes_a_card(optimizer, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("metabench.learned.evaluate.held_out_problems", lambda: TINY[:1])
+@pytest.mark.parametrize(("on", "end"), [("held-out", ""), ("shifted", "-shifted")])
+def test_the_command_prints_a_table_and_writes_a_card(on, end, optimizer, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(PROBLEMS, on, lambda: TINY[:1])
     card = tmp_path / "card"
     arguments = [
         str(optimizer),
+        "--on",
+        on,
         "--out",
         str(tmp_path / "e"),
         "--seeds",
@@ -118,10 +121,10 @@ def test_the_command_prints_a_table_and_writes_a_card(optimizer, tmp_path, capsy
     ]
     main(arguments)
     assert "adam" in capsys.readouterr().out
-    document = json.loads((card / "card.json").read_text())
+    document = json.loads((card / f"card{end}.json").read_text())
     assert {row["rival"] for row in document["comparisons"]} == set(RIVALS)
     assert set(document["problems"][TINY[0].name]["train_loss"]) == {"learned", *RIVALS}
-    assert (card / "val_score.png").stat().st_size > 1000
+    assert (card / f"val_score{end}.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
