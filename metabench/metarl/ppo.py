@@ -55,6 +55,7 @@ def ppo_update(
     optimizer: torch.optim.Optimizer,
     settings: Settings,
     generator: torch.Generator,
+    frames: int = 0,
 ) -> dict[str, float]:
     """Takes ``ppo_epochs`` x ``minibatches`` gradient steps.
 
@@ -65,6 +66,7 @@ def ppo_update(
         optimizer: of the same parameters.
         settings: of PPO.
         generator: of the minibatches.
+        frames: environment steps before this update, for the weight of the entropy.
 
     Returns:
         Means over the gradient steps, by their usual names.
@@ -74,6 +76,7 @@ def ppo_update(
     advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-5)
     returns = targets.advantage + targets.value
     samples = targets.value.shape[-1]
+    entropy_weight = settings.entropy_weight_at(frames)
     totals: list[Tensor] = []
     for _ in range(settings.ppo_epochs):
         for batch in torch.randperm(samples, generator=generator).chunk(settings.minibatches):
@@ -82,7 +85,7 @@ def ppo_update(
             objective = clipped_objective(now.log_prob, old_log_prob, advantage[..., batch], settings.clip)
             value_loss = clipped_value_loss(now.value, old_value, returns[..., batch], settings.clip)
             entropy = now.entropy.mean()
-            loss = -objective + settings.value_weight * value_loss - settings.entropy_weight * entropy
+            loss = -objective + settings.value_weight * value_loss - entropy_weight * entropy
             optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm)

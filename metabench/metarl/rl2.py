@@ -106,7 +106,9 @@ class RL2(Agent):
             return Evaluation(log_prob, value, actions.entropy(outputs, scale))
 
         targets = Targets(rollout.log_prob, rollout.value, advantages)
-        metrics = ppo_update(evaluate, targets, self.policy.parameters(), self.optimizer, settings, self._generator)
+        metrics = ppo_update(
+            evaluate, targets, self.policy.parameters(), self.optimizer, settings, self._generator, frames
+        )
         self.moments.update(trajectories.obs)  # last: the update sees the inputs that were acted on
         metrics |= self.policy.cell.take_solves().metrics("memory")
         return metrics | self.policy.actor_critic.take_solves()

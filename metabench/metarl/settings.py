@@ -42,6 +42,8 @@ class Settings:
     """how far the probability ratio, and the value, may move from the old one"""
     entropy_weight: float = 0.01
     """bonus on the policy's entropy"""
+    entropy_end: float = 1.0
+    """share of that weight at the end of the run, to which it falls linearly; 1 keeps it"""
     value_weight: float = 0.5
     """of the critic's loss"""
     discount: float = 0.95
@@ -129,11 +131,15 @@ class Settings:
         parts = {"state", "action", "next_state"}
         if not self.reward_depends_on or not parts.issuperset(self.reward_depends_on):
             raise ArgumentError(f"reward_depends_on is {self.reward_depends_on}; expected some of {sorted(parts)}.")
-        for name in ("discount", "trace"):
+        for name in ("discount", "trace", "entropy_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
         if self.minibatches > self.copies:
             raise ArgumentError(f"minibatches is {self.minibatches}; expected at most copies, {self.copies}.")
+
+    def entropy_weight_at(self, frames: int) -> float:
+        """The weight of the entropy after ``frames`` environment steps."""
+        return self.entropy_weight * (1 - (1 - self.entropy_end) * min(1.0, frames / self.frames))
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """A copy with some fields changed.
@@ -151,7 +157,8 @@ class Settings:
 
 
 _MAY_BE_ZERO = {
-    "entropy_weight", "value_weight", "discount", "trace", "kl_weight", "state_bonus", "reward_bonus", "vae_updates"
+    "entropy_weight", "entropy_end", "value_weight", "discount", "trace", "kl_weight", "state_bonus", "reward_bonus",
+    "vae_updates",
 }  # fmt: skip
 
 

@@ -98,13 +98,13 @@ class VariBAD(Agent):
 
     def update(self, rollout: Rollout, frames: int) -> dict[str, float]:
         self.buffer.add(rollout.trajectories)
-        metrics = self.update_policy(rollout, self.reward_scale(rollout.trajectories.reward))
+        metrics = self.update_policy(rollout, self.reward_scale(rollout.trajectories.reward), frames)
         metrics |= self.update_belief()
         self.update_moments(rollout)
         return metrics
 
-    def update_policy(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
-        """PPO on a rollout with these rewards ``(steps, copies)``."""
+    def update_policy(self, rollout: Rollout, rewards: Tensor, frames: int) -> dict[str, float]:
+        """PPO on a rollout with these rewards ``(steps, copies)``, after ``frames`` environment steps."""
         settings, trajectories = self.settings, rollout.trajectories
         advantages = generalized_advantages(rewards, rollout.value, discount=settings.discount, trace=settings.trace)
         seen = self.seen(trajectories.obs, rollout.contexts[:-1]).flatten(0, 1)
@@ -118,7 +118,7 @@ class VariBAD(Agent):
 
         targets = Targets(rollout.log_prob.flatten(), rollout.value.flatten(), advantages.flatten())
         found = ppo_update(
-            evaluate, targets, self.policy.parameters(), self.policy_optimizer, settings, self._generator
+            evaluate, targets, self.policy.parameters(), self.policy_optimizer, settings, self._generator, frames
         )
         return found | self.policy.take_solves()
 

@@ -61,7 +61,7 @@ def print_training(copies: int, repeats: int) -> None:
     parts = {
         "rollout": lambda: collect(env, agent, seed=0),
         "advantages": lambda: generalized_advantages(rewards, rollout.value, discount=0.95, trace=0.95),
-        "PPO": lambda: agent.update_policy(rollout, rewards),
+        "PPO": lambda: agent.update_policy(rollout, rewards, 0),
         "buffer": lambda: agent.buffer.add(rollout.trajectories),
         "VAE": agent.update_belief,
         "moments": lambda: agent.update_moments(rollout),

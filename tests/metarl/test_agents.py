@@ -140,7 +140,7 @@ def test_the_policy_is_updated_on_the_inputs_that_it_acted_on(problem: Problem, 
 def test_ppo_does_not_reach_the_encoder(problem: Problem, small: Settings) -> None:
     agent = VariBAD(problem, small, 0)
     rollout = collect(make_environment(GRID, 8), agent, seed=1)
-    agent.update_policy(rollout, rollout.trajectories.reward)
+    agent.update_policy(rollout, rollout.trajectories.reward, 0)
     assert all(weight.grad is None for weight in agent.vae_parameters)
     assert all(weight.grad is not None for weight in agent.policy.parameters())
 
@@ -182,6 +182,27 @@ def test_ppo_raises_the_probability_of_what_paid() -> None:
     metrics = ppo_update(evaluate, targets, [logits], torch.optim.Adam([logits], lr=0.05), settings, generator())
     assert logits[0] > logits[1]
     assert metrics["losses/approx_kl"] > 0
+
+
+def test_the_entropys_weight_falls_linearly_to_its_end_share() -> None:
+    settings = Settings().changed({"frames": 100, "entropy_weight": 0.1, "entropy_end": 0.2, "learning_rate": 0.05})
+    assert [settings.entropy_weight_at(n) for n in (0, 50, 100, 200)] == pytest.approx([0.1, 0.06, 0.02, 0.02])
+    assert Settings().entropy_weight_at(Settings().frames) == Settings().entropy_weight
+
+    def entropy_after(frames: int) -> float:
+        """Of two actions that pay alike, after an update at this point of the run."""
+        logits = torch.nn.Parameter(torch.tensor([2.0, 0.0]))
+
+        def evaluate(batch: Tensor) -> Evaluation:
+            logs = logits.log_softmax(-1)
+            return Evaluation(logs[batch % 2], torch.zeros(len(batch)), -(logs.exp() * logs).sum().expand(len(batch)))
+
+        targets = Targets(torch.full((100,), 0.5).log(), torch.zeros(100), torch.zeros(100))
+        plain = torch.optim.SGD([logits], lr=1.0)
+        ppo_update(evaluate, targets, [logits], plain, settings, generator(), frames)
+        return evaluate(torch.arange(1)).entropy.item()
+
+    assert entropy_after(0) > entropy_after(100)
 
 
 def test_rl2_sees_the_last_action_reward_and_the_episodes_end(problem: Problem, small: Settings) -> None:
