@@ -12,7 +12,8 @@ QUERY_PEERS := .venv-query-peers
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-test install-peers browser search test lint types unit wheel wheel-check table bench-layers \
-	bench-metarl bench-meta bench-compiled bench-query bench-surrogate study-metarl study-winners clean
+	bench-metarl bench-meta bench-compiled bench-query bench-surrogate study-metarl study-learned study-few-shot \
+	study-winners clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -92,6 +93,12 @@ bench-layers: install-peers ## compare the layers with their peers, and write th
 
 study-metarl: install ## train the meta-RL agents on the environments with known optima, three seeds each
 	tests/studies/metarl $(BIN)/metabench
+
+study-learned: install ## meta-train variants of the learned optimizer's recipe, and compare them where recipes are chosen
+	OMP_NUM_THREADS=1 $(BIN)/python tests/studies/learned.py
+
+study-few-shot: install ## MAML, Meta-SGD, ANIL and Reptile on the few-shot tasks at full length, three seeds
+	OMP_NUM_THREADS=1 $(BIN)/python tests/studies/few_shot.py
 
 study-winners: install ## train what joint-v1's surrogates take for the best, and compare
 	OMP_NUM_THREADS=1 $(BIN)/python tests/studies/winners.py

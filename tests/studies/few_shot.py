@@ -1,0 +1,113 @@
+"""Meta-learners on the few-shot tasks at full length: four learners, three seeds, results as JSON and as a page.
+
+usage: python tests/studies/few_shot.py [LINE...] [--out DIR]      all lines if none is named     (make study-few-shot)
+
+A line is a learner and a task, as in maml/sinusoid-v1/10. Each seed has initial weights, problems and test problems
+of its own. Everything goes on where it was interrupted. Results go to surrogates/few-shot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import time
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metabench.files import replace_file
+from metabench.learned.adaptation.train import few_shot_scores, make_learner, meta_train_few_shot
+from metabench.problems.few_shot import load_few_shot
+
+LEARNERS = ("maml", "meta-sgd", "anil", "reptile")
+TASKS = (("sinusoid-v1", 10), ("sinusoid-v1", 5), ("letter-few-shot-v1", 5))
+LINES = {f"{learner}/{task}/{shown}": (learner, task, shown) for (task, shown), learner in product(TASKS, LEARNERS)}
+SEEDS = 3
+HOME = Path("surrogates/few-shot")
+PUBLISHED = {  # of MAML, mean squared error after 1, 5 and 10 steps: see the table's caption
+    ("sinusoid-v1", 5): (0.755, 0.475, 0.422),
+    ("sinusoid-v1", 10): (0.442, 0.161, 0.128),
+}
+
+
+def measure(learner_name: str, task_name: str, shown: int, seed: int, out: Path) -> dict[str, Any]:
+    """Meta-trains and tests; means over the test problems after each number of inner steps."""
+    task = load_few_shot(task_name)
+    if shown != task.protocol.support:
+        task = replace(task, protocol=replace(task.protocol, support=shown, query=shown))
+    learner, began = make_learner(learner_name, task), time.process_time()
+    loss, meta = meta_train_few_shot(task, learner, seed=seed, out=out)
+    scores = few_shot_scores(task, learner, loss, meta, seed=seed)
+    return {
+        "steps": [score.steps for score in scores],
+        "means": [score.mean for score in scores],
+        "half_widths": [score.half_width for score in scores],
+        "problems": scores[0].problems,
+        "cpu_seconds": round(time.process_time() - began, 1),
+    }
+
+
+def page(lines: dict[str, Any]) -> str:
+    """The Markdown page."""
+    text = [
+        "# Few-shot learners on the tasks of the suite",
+        "",
+        "Written by `tests/studies/few_shot.py` (`make study-few-shot`); each seed's numbers are in `results.json`.",
+        "Mean over seeds of the mean over 600 held-out problems; +- is the standard deviation over seeds.",
+    ]
+    for task, shown in TASKS:
+        rows = {name: line for name, line in lines.items() if LINES[name][1:] == (task, shown)}
+        if not rows:
+            continue
+        protocol, metric = load_few_shot(task).protocol, load_few_shot(task).metric
+        unit = "mean squared error, less is better" if metric == "mse" else "accuracy"
+        text += [
+            "",
+            f"`{task}`, {shown} shown, {protocol.iterations:,} meta-steps; {unit}, after so many inner steps:",
+            "",
+            "| learner | seeds | " + " | ".join(str(step) for step in protocol.test_steps) + " |",
+            "| --- | ---: |" + " ---: |" * len(protocol.test_steps),
+        ]
+        for name, line in rows.items():
+            cells = []
+            for column in zip(*(seed["means"] for seed in line["seeds"].values()), strict=True):
+                spread = statistics.stdev(column) if len(column) > 1 else math.nan
+                cells.append(f"{statistics.fmean(column):.3f} +- {spread:.3f}")
+            text.append(f"| {LINES[name][0]} | {len(line['seeds'])} | " + " | ".join(cells) + " |")
+        if (task, shown) in PUBLISHED:
+            cells = " | ".join(f"{value:.3f}" for value in PUBLISHED[task, shown])
+            text.append(f"| MAML, the yardstick | | | {cells} |")
+    return "\n".join(text) + "\n"
+
+
+def main() -> None:
+    """Does what is missing; writes results and page after every seed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("lines", nargs="*", metavar="LINE", help=f"of {', '.join(LINES)}")
+    parser.add_argument("--out", type=Path, default=Path("runs/study-few-shot"))
+    options = parser.parse_args()
+    if unknown := set(options.lines) - set(LINES):
+        parser.error(f"unknown line {', '.join(sorted(unknown))}; known: {', '.join(LINES)}")
+    torch.set_num_threads(1)
+    results = HOME / "results.json"
+    found = json.loads(results.read_text(encoding="utf-8"))["lines"] if results.is_file() else {}
+    for seed, name in product(range(SEEDS), options.lines or LINES):
+        line = found.setdefault(name, {"seeds": {}})
+        if str(seed) not in line["seeds"]:
+            line["seeds"][str(seed)] = measure(*LINES[name], seed, options.out / name / str(seed))
+            kept = {name: found[name] for name in LINES if name in found}
+            HOME.mkdir(parents=True, exist_ok=True)
+            replace_file(results, json.dumps({"command": "make study-few-shot", "lines": kept}, indent=1) + "\n")
+            replace_file(HOME / "README.md", page(kept))
+            print(f"{name}, seed {seed}: {line['seeds'][str(seed)]['means']}", file=sys.stderr, flush=True)
+    print(page(found), end="")
+
+
+if __name__ == "__main__":
+    main()
