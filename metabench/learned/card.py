@@ -18,10 +18,15 @@ from metabench.learned.comparison import Comparison, best_setting
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_problems", "write_card"]
+__all__ = ["card_page", "draw_problems", "write_card"]
 
 Curves = dict[str, dict[str, np.ndarray]]
 _METRICS = ("train_loss", "val_score")
+_ON = {
+    "": "Held-out problems: no block and no task of them was seen in meta-training, or when recipes were chosen.",
+    "-validation": "Validation problems: the recipe was chosen by them.",
+    "-shifted": "Where it may fail: widths, and a perceptron, that were never seen in meta-training.",
+}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")  # Okabe and Ito (2008)
 
 
@@ -39,7 +44,9 @@ def write_card(
     command: str,
     on: str = "held-out",
 ) -> list[Path]:
-    """Writes ``card.json`` (``card-shifted.json`` for other problems than the held-out ones) and a figure a metric.
+    """Writes ``card.json``, a figure a metric, and ``README.md`` of all cards that are there.
+
+    The names of files of other problems than the held-out ones end in ``-shifted`` or ``-validation``.
 
     Args:
         home: the folder; made if needed.
@@ -69,7 +76,51 @@ def write_card(
     for metric in _METRICS:
         made.append(home / f"{metric}{end}.png")
         draw_problems(results, metric, steps).savefig(made[-1], metadata={"Software": None})
+    cards = {
+        end: json.loads((home / f"card{end}.json").read_text()) for end in _ON if (home / f"card{end}.json").is_file()
+    }
+    made.append(home / "README.md")
+    replace_file(made[-1], card_page(cards))
     return made
+
+
+def card_page(cards: dict[str, dict[str, Any]]) -> str:
+    """The cards as Markdown; the key is what their files' names end in: nothing, or the problems."""
+    name = Path(next(iter(cards.values()))["optimizer"]).name
+    lines = [
+        f"# {name} against hand-made optimizers",
+        "",
+        "Every rival has the best of 14 learning rates, chosen anew for each problem and each number of steps, on the",
+        "very seeds that are reported. A win is a problem on which the mean over seeds is better; intervals (Wilson,",
+        "95%) take problems as independent. Difference, mean over problems and its 95%: ln(training loss / rival's), less",
+        "is better, and validation accuracy minus the rival's. Every problem's numbers are in the JSON files.",
+    ]
+    for end, card in cards.items():
+        lines += ["", f"## {_ON[end]}", "", f"Again: `{card['command']}`", ""]
+        lines += ["| rival | steps | loss: wins | difference | accuracy: wins | difference |"]
+        lines += ["| --- | ---: | --- | ---: | --- | ---: |"]
+        found = {(c["rival"], c["step"], c["metric"]): c for c in card["comparisons"]}
+        for rival, step in dict.fromkeys((c["rival"], c["step"]) for c in card["comparisons"]):
+            cells = (_cells(found[rival, step, metric]) for metric in _METRICS)
+            lines.append(f"| {rival} | {step:,} | " + " | ".join(cells) + " |")
+        lines += ["", "ln(training loss / Adam's at its best rate), problem by problem; above zero Adam is better:", ""]
+        lines.append("| problem | " + " | ".join(f"{step:,} steps" for step in card["steps"]) + " |")
+        lines.append("| --- |" + " ---: |" * len(card["steps"]))
+        for problem, metrics in card["problems"].items():
+            losses = zip(metrics["train_loss"]["learned"], metrics["train_loss"]["adam"], strict=True)
+            lines.append(f"| `{problem}` | " + " | ".join(_log_ratio(*pair) for pair in losses) + " |")
+        lines += ["", f"![Training loss beside Adam's](train_loss{end}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(c: dict[str, Any]) -> str:
+    wins = f"{c['wins']:g} of {c['problems']} ({c['interval'][0]:.2f} to {c['interval'][1]:.2f})"
+    known = c["difference"] is not None and c["half_width"] is not None
+    return f"{wins} | {c['difference']:+.3f} +- {c['half_width']:.3f}" if known else f"{wins} | unknown"
+
+
+def _log_ratio(mine: float | None, theirs: float | None) -> str:
+    return "diverged" if mine is None else f"{math.log(mine / theirs):+.3f}" if theirs else "unknown"
 
 
 def _plain(value: Any) -> Any:

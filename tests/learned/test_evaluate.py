@@ -125,6 +125,10 @@ def test_the_command_prints_a_table_and_writes_a_card(on, end, optimizer, tmp_pa
     assert {row["rival"] for row in document["comparisons"]} == set(RIVALS)
     assert set(document["problems"][TINY[0].name]["train_loss"]) == {"learned", *RIVALS}
     assert (card / f"val_score{end}.png").stat().st_size > 1000
+    page = (card / "README.md").read_text()
+    assert f"| `{TINY[0].name}` | " in page
+    assert "| adam | 1 | " in page
+    assert f"(train_loss{end}.png)" in page
 
 
 @pytest.mark.parametrize(
