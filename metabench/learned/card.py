@@ -92,8 +92,8 @@ def card_page(cards: dict[str, dict[str, Any]]) -> str:
         "",
         "Every rival has the best of 14 learning rates, chosen anew for each problem and each number of steps, on the",
         "very seeds that are reported. A win is a problem on which the mean over seeds is better; intervals (Wilson,",
-        "95%) take problems as independent. Difference, mean over problems and its 95%: ln(training loss / rival's), less",
-        "is better, and validation accuracy minus the rival's. Every problem's numbers are in the JSON files.",
+        "95%) take problems as independent. Difference, mean over problems and its 95%: ln(training loss / rival's),",
+        "where less is better, and accuracy minus the rival's. Every problem's numbers are in the JSON files.",
     ]
     for end, card in cards.items():
         lines += ["", f"## {_ON[end]}", "", f"Again: `{card['command']}`", ""]
