@@ -94,8 +94,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         NoiseReuseES(sigma=0.03),
         # The loss of a quadratic falls without end, and its logarithm would outweigh all networks together.
         tuple(problem for problem in training_problems() if not isinstance(problem, Quadratic)),
-        horizons=(100, 700),
-        iterations=600,
+        horizons=(300, 700),
+        iterations=1500,
         rate=3e-3,
         logarithm=True,
     ),
