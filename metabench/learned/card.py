@@ -23,9 +23,12 @@ __all__ = ["card_page", "draw_problems", "write_card"]
 Curves = dict[str, dict[str, np.ndarray]]
 _METRICS = ("train_loss", "val_score")
 _ON = {
-    "": "Held-out problems: no block and no task of them was seen in meta-training, or when recipes were chosen.",
-    "-validation": "Validation problems: the recipe was chosen by them.",
-    "-shifted": "Where it may fail: widths, and a perceptron, that were never seen in meta-training.",
+    "": ("Held-out problems", "No block and no task of them was seen in meta-training, or when recipes were chosen."),
+    "-validation": ("Validation problems", "The recipe was chosen by them."),
+    "-shifted": (
+        "Where it may fail",
+        "Widths and a perceptron that were never seen in meta-training, and longer training.",
+    ),
 }
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")  # Okabe and Ito (2008)
 
@@ -96,7 +99,8 @@ def card_page(cards: dict[str, dict[str, Any]]) -> str:
         "where less is better, and accuracy minus the rival's. Every problem's numbers are in the JSON files.",
     ]
     for end, card in cards.items():
-        lines += ["", f"## {_ON[end]}", "", f"Again: `{card['command']}`", ""]
+        title, what = _ON[end]
+        lines += ["", f"## {title}", "", what, "", f"Again: `{card['command']}`", ""]
         lines += ["| rival | steps | loss: wins | difference | accuracy: wins | difference |"]
         lines += ["| --- | ---: | --- | ---: | --- | ---: |"]
         found = {(c["rival"], c["step"], c["metric"]): c for c in card["comparisons"]}
@@ -140,7 +144,7 @@ def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int],
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 1.2 + 0.24 * len(results)), dpi=160, layout="constrained")
+    figure = Figure(figsize=(8.0, 1.4 + 0.24 * len(results)), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for column, step in enumerate(steps):
@@ -156,9 +160,9 @@ def draw_problems(results: dict[str, Curves], metric: str, steps: Sequence[int],
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
-    better = "left" if metric == "train_loss" else "right"
-    what = "ln(training loss / that of" if metric == "train_loss" else "validation accuracy, points above"
-    end = ")" if metric == "train_loss" else ""
-    axes.set_xlabel(f"{what} {rival} at its best rate{end}; {better} is better", fontsize=9)
+    if metric == "train_loss":
+        axes.set_xlabel(f"ln(training loss / {rival}'s at its best rate)\nleft is better", fontsize=9)
+    else:
+        axes.set_xlabel(f"validation accuracy, points above {rival}'s at its best rate\nright is better", fontsize=9)
     figure.legend(loc="outside upper right", ncols=len(steps), frameon=False, fontsize=9)
     return figure
