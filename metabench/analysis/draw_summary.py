@@ -98,6 +98,9 @@ def draw_improvement(document: dict[str, Any]) -> Figure:
 
 
 def _regret(summary: dict[str, Any]) -> str:
+    measure = summary["measure"]
     return (
-        "Scaled test regret (1: the median architecture's)" if summary["scaled"] else "Test regret (percentage points)"
+        f"Scaled test {measure} (1: the median architecture's)"
+        if summary["scaled"]
+        else f"Test {measure} (percentage points)"
     )

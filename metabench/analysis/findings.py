@@ -54,14 +54,12 @@ def _on_means(document: dict[str, Any]) -> str:
     found, unit = means[best], 1 if summary["scaled"] else 100
     spread = "" if found["lower"] is None else f" [{_short(unit * found['lower'])}, {_short(unit * found['upper'])}]"
     what = "times the median architecture's" if summary["scaled"] else "points"
-    shared = [task for task in document["tasks"] if task["label"] in summary["tasks"]]
-    measure = " or ".join(sorted({task["measure"] for task in shared}, reverse=True))
     lead = (
         "has the lowest interquartile mean of final test"
         if len(names) > 1
         else "has an interquartile mean of final test"
     )
-    return f"{names[best]} {lead} {measure}: {_short(unit * found['value'])}{spread} {what}."
+    return f"{names[best]} {lead} {summary['measure']}: {_short(unit * found['value'])}{spread} {what}."
 
 
 def _on_tasks(document: dict[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ def build_report(
           time is, in words), ``notes``, ``gaps`` (planned runs that are not there)
         - ``leaderboard``: a row for each searcher and task
         - ``summary``: interquartile means, performance profiles and probabilities of improvement over the tasks that
-          all searchers share, in units of ``tasks[..]["regret_of_median"]`` if ``scaled``
+          all searchers share, in units of ``tasks[..]["regret_of_median"]`` if ``scaled``; ``measure`` says of what
         - ``ranking``: mean ranks, Friedman's test, Wilcoxon-Holm p-values, cliques, mean ranks over the search
         - ``anytime``: for each task the quartiles over seeds at evaluations and simulated seconds
         - ``tradeoff``: for each task whose table is at hand the Pareto fronts and hypervolumes

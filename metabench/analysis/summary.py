@@ -48,6 +48,7 @@ def summary_section(comparison: Comparison, scale: Mapping[str, float], *, scale
         profiles.append({"share": performance_profile(found, thresholds), "lower": lower, "upper": upper})
     return {
         "tasks": [task.label for task in tasks],
+        "measure": " or ".join(sorted({task.measure for task in tasks}, reverse=True)),
         "scaled": scaled,
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,

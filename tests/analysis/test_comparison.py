@@ -8,7 +8,9 @@ import pytest
 from metabench.analysis.blocks import common_blocks, losses_at_budget
 from metabench.analysis.comparison import compare, final_losses
 from metabench.analysis.curves import time_label
+from metabench.analysis.findings import findings
 from metabench.analysis.notes import comparison_notes
+from metabench.analysis.report import report_on
 from metabench.analysis.runs import read_folder
 from metabench.errors import RunFolderError
 
@@ -134,6 +136,9 @@ def test_no_known_optimum_turns_regret_into_error(made_up, tmp_path):
     assert "error (1 - score) stands in for regret" in notes
     assert "single seed: there are no intervals" in notes
     assert "one searcher only" in notes
+    document = report_on(found)
+    assert document["summary"]["measure"] == "error"
+    assert "interquartile mean of final test error" in findings(document)[0]
 
 
 def test_a_run_that_ended_early_holds_its_incumbent_and_is_said(made_up, tmp_path):

@@ -128,7 +128,7 @@ function drawMeans() {
   }
 }
 
-const unitOfMeans = () => (data.summary.scaled ? "scaled test regret" : "test regret (points)");
+const unitOfMeans = () => (data.summary.scaled ? `scaled test ${data.summary.measure}` : `test ${data.summary.measure} (points)`);
 
 function drawProfile() {
   for (const host of hosts("profile")) {
@@ -138,8 +138,8 @@ function drawProfile() {
     lineChart(host, series, {
       x: symlogScale(positive[0], positive[positive.length - 1], 4), y: linearScale(0, 1, 4), writeY: (v) => percent(v), bands: state.bands, higher: true,
       writeX: data.summary.scaled ? plain : percent, writeTip: (v) => `${percent(v)} %`, xLabel: unitOfMeans(), yLabel: "runs at or below it (%)",
-      tipHead: (v) => `regret ≤ ${data.summary.scaled ? plain(v) : percent(v)}`,
-      label: "Performance profile: share of runs with at most a given regret; the numbers are in the table below",
+      tipHead: (v) => `${data.summary.measure} ≤ ${data.summary.scaled ? plain(v) : percent(v)}`,
+      label: `Performance profile: share of runs with at most a given ${data.summary.measure}; the numbers are in the table below`,
     });
   }
 }
