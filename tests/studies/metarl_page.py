@@ -18,6 +18,7 @@ from metabench.metarl.log import read_metrics
 
 GOALS: dict[str, tuple[str, str, float]] = {
     "varibad-grid": ("fraction", ">=", 0.95),
+    "varibad-grid-annealed": ("fraction", ">=", 0.95),
     "hyperx-rooms": ("fraction", ">=", 0.70),
     "varibad-rooms": ("return", "<=", 370.0),
     "hyperx-treasure": ("return", ">", 555.0),
