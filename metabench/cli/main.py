@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from metabench import __version__
-from metabench.errors import MetabenchError, UnknownNameError
+from metabench.errors import UnknownNameError
+from metabench.program import EXIT_MISTAKE, run_program
 from metabench.registry import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
@@ -38,10 +38,6 @@ _EXAMPLES = (
     "metabench explore varibad --env grid-navigation-v0 --seeds 3",
 )
 
-_EXIT_MISTAKE = 2
-_EXIT_INTERRUPTED = 130
-_EXIT_BROKEN_PIPE = 141
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
@@ -54,33 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         for an interruption, 141 for a reader that went away.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        code = _dispatch(arguments)
-        sys.stdout.flush()
-        return code
-    except MetabenchError as error:
-        return _complain(str(error))
-    except KeyboardInterrupt as interruption:
-        kept = (
-            "What is finished is kept; the same command goes on from there."
-            if arguments[:1] in (["build"], ["meta-train"])
-            else ""
-        )
-        print(f"\nmetabench: interrupted. {str(interruption) or kept}".rstrip(), file=sys.stderr)
-        return _EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _silence_stdout()
-        return _EXIT_BROKEN_PIPE
-    except OSError as error:
-        if error.filename is None or error.strerror is None:
-            raise
-        return _complain(f"{error.filename}: {error.strerror.lower()}.")
+    long = arguments[:1] in (["build"], ["meta-train"])
+    kept = "What is finished is kept; the same command goes on from there." if long else ""
+    return run_program("metabench", lambda: _dispatch(arguments), kept=kept)
 
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments:
         print(_help(), file=sys.stderr)
-        return _EXIT_MISTAKE
+        return EXIT_MISTAKE
     command, rest = arguments[0], arguments[1:]
     if command in ("-h", "--help", "help"):
         print(_help())
@@ -120,16 +98,3 @@ def _help() -> str:
         *(f"  {line}" for line in _EXAMPLES),
     ]
     return "\n".join(lines)
-
-
-def _complain(message: str) -> int:
-    print(f"metabench: error: {' '.join(message.split())}", file=sys.stderr)
-    return _EXIT_MISTAKE
-
-
-def _silence_stdout() -> None:
-    """Points stdout at nothing, so that the interpreter's own flush at exit is quiet too."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a stdout without a file descriptor, as under a test's capture
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115

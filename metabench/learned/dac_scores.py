@@ -16,6 +16,7 @@ from metabench.errors import ArgumentError
 from metabench.learned.dac import SGDControlVector, log_regret
 from metabench.learned.optimizers import Adam, RMSprop, UpdateRule, Weights
 from metabench.problems import ArchitectureProblem, Parabola, Problem, Quadratic
+from metabench.program import run_program
 from metabench.seeding import derive
 
 __all__ = ["RATES", "Policy", "Return", "cosine_policy", "rule_returns", "score_policy", "score_table", "static_policy"]
@@ -153,4 +154,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program("dac_scores", main))

@@ -19,6 +19,7 @@ from metabench.learned.comparison import Comparison, best_setting, compare
 from metabench.learned.optimizers import SGD, Adam, Momentum, RMSprop, UpdateRule, Weights
 from metabench.learned.units import measure_units
 from metabench.problems import Problem, held_out_problems, shifted_problems, validation_problems
+from metabench.program import run_program
 from metabench.seeding import derive
 
 __all__ = ["PROBLEMS", "RATES", "RIVALS", "STEPS", "Curves", "compare_all", "evaluate", "main", "train_with"]
@@ -139,8 +140,10 @@ def evaluate(
     Returns:
         Problem -> optimizer -> metric -> ``(settings, seeds, steps)``; the learned one has one setting.
     """
-    if seeds < 1:
-        raise ArgumentError(f"seeds={seeds}: expected at least 1.")
+    if seeds < 1 or list(steps) != sorted({*steps}) or not steps or steps[0] < 1:
+        raise ArgumentError(
+            f"seeds={seeds}, steps={list(steps)}: expected a seed or more, and steps ascending from 1 on."
+        )
     factory = load(name)
     chosen = held_out_problems() if problems is None else tuple(problems)
     key: dict[str, Any] = {"seeds": seeds, "steps": list(steps)}
@@ -236,4 +239,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program("evaluate", main))

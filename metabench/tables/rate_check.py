@@ -17,6 +17,7 @@ from metabench.blocks import BLOCKS
 from metabench.datasets import Task, load_task
 from metabench.errors import ArgumentError, RunFolderError
 from metabench.machine import each_done
+from metabench.program import run_program
 from metabench.spaces import Architecture
 from metabench.tables.units import protocol_hash
 
@@ -216,4 +217,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program("rate_check", main))

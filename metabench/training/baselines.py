@@ -18,6 +18,7 @@ from metabench.blocks.block import stacked_normal
 from metabench.content import locate
 from metabench.datasets import Splits, Task, load_splits, load_task
 from metabench.errors import ArgumentError
+from metabench.program import run_program
 from metabench.seeding import torch_generator
 from metabench.training.clipping import clip_replicates
 from metabench.training.train import one_cycle
@@ -171,4 +172,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program("baselines", main))

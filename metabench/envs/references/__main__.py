@@ -15,7 +15,7 @@ import tyro
 from metabench.content import locate
 from metabench.envs.definition import load_environment
 from metabench.envs.references.catalogue import Estimate, estimate_return, policies_of, unit_of
-from metabench.errors import MetabenchError
+from metabench.program import run_program
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MetabenchError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_program("references", main))
