@@ -121,6 +121,11 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
     save(figure, out, "learning-curves", for_print=False)
 
 
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts numbers in names as numbers."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in name.split("-")]
+
+
 def main(runs: Path, out: Path) -> None:
     """Keeps what an earlier page had and this folder of runs has not."""
     path = out / "results.json"
@@ -129,6 +134,7 @@ def main(runs: Path, out: Path) -> None:
         line = collect_line(folder)
         if line is not None:
             found[folder.name] = line
+    found = {name: found[name] for name in sorted(found, key=_natural)}
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").write_text(write_page(found), encoding="utf-8")
