@@ -1,4 +1,4 @@
-"""Trains one row of a table of agents: a memory cell and a policy's body in a meta-RL agent on one environment."""
+"""Trains one row of a table of agents: a memory cell, and perhaps a policy's body, in a meta-RL agent."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ def agent_settings(architecture: Architecture, task: Task, width: int) -> Settin
     """The settings of an architecture's agent.
 
     Raises:
-        ArgumentError: if the architecture does not have two blocks.
+        ArgumentError: if the architecture has more than two blocks.
     """
-    if len(architecture.blocks) != 2:
-        raise ArgumentError(f"{architecture}: an agent has a memory cell and a policy's body, so two blocks.")
-    cell, body = architecture.blocks
-    changes = {**task.parameters["settings"], "memory_cell": cell, "policy_body": body, "memory_width": width}
-    return Settings().changed(changes)
+    if len(architecture.blocks) not in (1, 2):
+        raise ArgumentError(f"{architecture}: an agent has a memory cell and perhaps a policy's body: one or two blocks.")
+    parts = dict(zip(("memory_cell", "policy_body"), architecture.blocks, strict=False))
+    return Settings().changed({**task.parameters["settings"], **parts, "memory_width": width})
 
 
 def train_agent(architecture: Architecture, task: Task, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

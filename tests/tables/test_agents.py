@@ -127,6 +127,15 @@ def test_a_rows_address_depends_on_the_agents_settings() -> None:
     assert settings.reward_decoder == preset("varibad", "grid-navigation-v0").reward_decoder == "cell"
 
 
+def test_a_memory_cell_alone_leaves_the_policy_as_it_is() -> None:
+    space, task = load_space("memory1-v1"), load_table_task("grid-navigation-v0")
+    assert space.blocks == load_space("memory-v1").blocks
+    settings = agent_settings(space.architecture(space.blocks.index("mlp.deq")), task, space.width)
+    assert (settings.memory_cell, settings.policy_body, settings.memory_width) == ("mlp.deq", "skip", 64)
+    with pytest.raises(ArgumentError, match="one or two blocks"):
+        agent_settings(Architecture(("gru", "gru", "gru")), task, 64)
+
+
 def test_refusals(own: Path) -> None:
     with pytest.raises(ArgumentError, match="task 'mnist1d-v1' is a data set; space 'memory-v1' is of agents"):
         build_table("memory-v1", ["mnist1d-v1"], dry_run=True)
