@@ -34,7 +34,7 @@ def agent_settings(architecture: Architecture, task: Task, width: int) -> Settin
         ArgumentError: if the architecture has more than two blocks.
     """
     if len(architecture.blocks) not in (1, 2):
-        raise ArgumentError(f"{architecture}: an agent has a memory cell and perhaps a policy's body: one or two blocks.")
+        raise ArgumentError(f"{architecture}: an agent has a memory cell and perhaps a body: one or two blocks.")
     parts = dict(zip(("memory_cell", "policy_body"), architecture.blocks, strict=False))
     return Settings().changed({**task.parameters["settings"], **parts, "memory_width": width})
 
