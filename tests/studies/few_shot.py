@@ -73,9 +73,9 @@ def page(lines: dict[str, Any]) -> str:
         "# Few-shot learners on the tasks of the suite",
         "",
         "Written by `tests/studies/few_shot.py` (`make study-few-shot`); each seed's numbers are in `results.json`.",
-        "Mean over seeds of the mean over 600 held-out problems; +- is the standard deviation over seeds. Meta-SGD learns",
-        "a rate for every weight, for as many inner steps as meta-training takes (one on the sinusoids, five on the",
-        "letters): more of them can diverge.",
+        "Mean over seeds of the mean over 600 held-out problems; +- is the standard deviation over seeds.",
+        "Meta-SGD learns a rate for every weight, for as many inner steps as meta-training takes (one on the sinusoids,",
+        "five on the letters): more of them can diverge.",
     ]
     for task, shown in TASKS:
         rows = {name: line for name, line in lines.items() if LINES[name][1:] == (task, shown)}
