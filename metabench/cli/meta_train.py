@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from metabench.cli.parse import optional
 from metabench.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from metabench.learned.adaptation.train import Score
     from metabench.problems.few_shot import FewShotTask
 
 __all__ = ["Options", "run"]
@@ -160,9 +162,14 @@ def _train_learner(options: Options) -> None:
     print_table(
         f"{options.name} on {task.id}, {task.protocol.support} shown, after {last:,} meta-steps",
         [Column("inner steps"), Column(unit), Column("+- (95 %)"), Column("problems")],
-        [(str(s.steps), f"{s.mean:.3f}", f"{s.half_width:.3f}", str(s.problems)) for s in scores],
+        [(str(s.steps), *_mean(s), str(s.problems)) for s in scores],
         caption=f"Problems of the held-out split. Checkpoint: {short_path(folder)}",
     )
+
+
+def _mean(score: Score) -> tuple[str, str]:
+    finite = math.isfinite(score.mean)
+    return (f"{score.mean:.3f}", f"{score.half_width:.3f}") if finite else ("diverged", "-")
 
 
 def _adjusted(task: FewShotTask, options: Options) -> FewShotTask:
