@@ -23,7 +23,7 @@ __all__ = ["card_page", "draw_problems", "write_card"]
 Curves = dict[str, dict[str, np.ndarray]]
 _METRICS = ("train_loss", "val_score")
 _ON = {
-    "": ("Held-out problems", "No block and no task of them was seen in meta-training, or when recipes were chosen."),
+    "": ("Held-out problems", "None of their blocks and tasks is in the problems that meta-training or choosing uses."),
     "-validation": ("Validation problems", "The recipe was chosen by them."),
     "-shifted": (
         "Where it may fail",
@@ -79,9 +79,8 @@ def write_card(
     for metric in _METRICS:
         made.append(home / f"{metric}{end}.png")
         draw_problems(results, metric, steps).savefig(made[-1], metadata={"Software": None})
-    cards = {
-        end: json.loads((home / f"card{end}.json").read_text()) for end in _ON if (home / f"card{end}.json").is_file()
-    }
+    paths = {end: home / f"card{end}.json" for end in _ON}
+    cards = {end: json.loads(path.read_text(encoding="utf-8")) for end, path in paths.items() if path.is_file()}
     made.append(home / "README.md")
     replace_file(made[-1], card_page(cards))
     return made
