@@ -93,7 +93,7 @@ def main() -> None:
     if unknown := set(options.variants) - set(VARIANTS):
         parser.error(f"unknown variant {', '.join(sorted(unknown))}; known: {', '.join(VARIANTS)}")
     torch.set_num_threads(1)
-    kept = json.loads(RESULTS.read_text())["variants"] if RESULTS.is_file() else {}
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["variants"] if RESULTS.is_file() else {}
     for name in options.variants or VARIANTS:
         kept[name] = measure(name, options.out, options.workers)
         document = {
