@@ -23,9 +23,12 @@ __all__ = ["card_page", "draw_problems", "write_card"]
 Curves = dict[str, dict[str, np.ndarray]]
 _METRICS = ("train_loss", "val_score")
 _ON = {
-    "": ("Held-out problems", "None of their blocks and tasks is in the problems that meta-training or choosing uses."),
-    "-validation": ("Validation problems", "The recipe was chosen by them."),
-    "-shifted": (
+    "held-out": (
+        "Held-out problems",
+        "None of their blocks and tasks is in the problems that meta-training or choosing uses.",
+    ),
+    "validation": ("Validation problems", "The recipe was chosen by them."),
+    "shifted": (
         "Where it may fail",
         "Widths and a perceptron that were never seen in meta-training, and longer training.",
     ),
@@ -64,7 +67,7 @@ def write_card(
         The files.
     """
     home.mkdir(parents=True, exist_ok=True)
-    manifest, end = load(name).manifest, "" if on == "held-out" else f"-{on}"
+    manifest, end = load(name).manifest, _end(on)
     card = {
         "optimizer": str(name),
         "sha256": manifest["sha256"],
@@ -79,15 +82,20 @@ def write_card(
     for metric in _METRICS:
         made.append(home / f"{metric}{end}.png")
         draw_problems(results, metric, steps).savefig(made[-1], metadata={"Software": None})
-    paths = {end: home / f"card{end}.json" for end in _ON}
-    cards = {end: json.loads(path.read_text(encoding="utf-8")) for end, path in paths.items() if path.is_file()}
+    paths = {on: home / f"card{_end(on)}.json" for on in _ON}
+    cards = {on: json.loads(path.read_text(encoding="utf-8")) for on, path in paths.items() if path.is_file()}
     made.append(home / "README.md")
     replace_file(made[-1], card_page(cards))
     return made
 
 
+def _end(on: str) -> str:
+    """What the names of a card's files end in."""
+    return "" if on == "held-out" else f"-{on}"
+
+
 def card_page(cards: dict[str, dict[str, Any]]) -> str:
-    """The cards as Markdown; the key is what their files' names end in: nothing, or the problems."""
+    """The cards as Markdown, by what problems they are of."""
     name = Path(next(iter(cards.values()))["optimizer"]).name
     lines = [
         f"# {name} against hand-made optimizers",
@@ -97,8 +105,8 @@ def card_page(cards: dict[str, dict[str, Any]]) -> str:
         "95%) take problems as independent. Difference, mean over problems and its 95%: ln(training loss / rival's),",
         "where less is better, and accuracy minus the rival's. Every problem's numbers are in the JSON files.",
     ]
-    for end, card in cards.items():
-        title, what = _ON[end]
+    for on, card in cards.items():
+        title, what = _ON[on]
         lines += ["", f"## {title}", "", what, "", f"Again: `{card['command']}`", ""]
         lines += ["| rival | steps | loss: wins | difference | accuracy: wins | difference |"]
         lines += ["| --- | ---: | --- | ---: | --- | ---: |"]
@@ -112,7 +120,7 @@ def card_page(cards: dict[str, dict[str, Any]]) -> str:
         for problem, metrics in card["problems"].items():
             losses = zip(metrics["train_loss"]["learned"], metrics["train_loss"]["adam"], strict=True)
             lines.append(f"| `{problem}` | " + " | ".join(_log_ratio(*pair) for pair in losses) + " |")
-        lines += ["", f"![Training loss beside Adam's](train_loss{end}.png)"]
+        lines += ["", f"![Training loss beside Adam's](train_loss{_end(on)}.png)"]
     return "\n".join(lines) + "\n"
 
 

@@ -60,7 +60,7 @@ def train_with(
         ``train_loss`` (without the noise of a batch) and ``val_score`` (NaN if the problem has none), each
         ``(settings, seeds, steps)``. A run that is no longer finite stays so; one that was left has NaN.
     """
-    if not settings or not seeds or list(steps) != sorted({*steps}) or not steps or steps[0] < 1:
+    if not settings or not seeds or not _ascending(steps):
         raise ArgumentError(f"seeds={list(seeds)}, steps={list(steps)}: expected some, steps ascending from 1 on.")
     several = list(seeds) * len(settings)
     weights = {
@@ -94,6 +94,10 @@ def train_with(
                     found["val_score"][place, alive] = score.numpy()
     shape = (len(steps), len(settings), len(seeds))
     return {metric: values.reshape(shape).transpose(1, 2, 0) for metric, values in found.items()}
+
+
+def _ascending(steps: Sequence[int]) -> bool:
+    return bool(steps) and steps[0] >= 1 and list(steps) == sorted({*steps})
 
 
 _GIVE_UP = 50  # steps after which a rate that has made nothing better is left
@@ -140,7 +144,7 @@ def evaluate(
     Returns:
         Problem -> optimizer -> metric -> ``(settings, seeds, steps)``; the learned one has one setting.
     """
-    if seeds < 1 or list(steps) != sorted({*steps}) or not steps or steps[0] < 1:
+    if seeds < 1 or not _ascending(steps):
         raise ArgumentError(
             f"seeds={seeds}, steps={list(steps)}: expected a seed or more, and steps ascending from 1 on."
         )
