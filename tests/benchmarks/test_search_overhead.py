@@ -1,21 +1,14 @@
 """The comparison runs, and says what it leaves out."""
 
-import importlib.util
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-spec = importlib.util.spec_from_file_location("search_overhead", Path(__file__).with_name("search_overhead.py"))
-search_overhead = importlib.util.module_from_spec(spec)
 
-
-def test_the_table_of_overheads(capsys, monkeypatch, tmp_path, write_synthetic_table):
+def test_the_table_of_overheads(capsys, monkeypatch, tmp_path, load_script, write_synthetic_table):
     write_synthetic_table(tmp_path / "surrogates" / "cells2-v1", "cells2-v1", ("mnist1d-v1",), seeds=2)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "search_overhead", search_overhead)
-    spec.loader.exec_module(search_overhead)
+    search_overhead = load_script("benchmarks/search_overhead.py")
     monkeypatch.setattr(search_overhead, "optuna_peers", _missing)
     monkeypatch.setattr(search_overhead, "syne_tune_peers", lambda: [_peer(search_overhead.Peer)])
     monkeypatch.setattr(search_overhead.logging, "disable", lambda level: None)

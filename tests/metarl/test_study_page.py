@@ -1,7 +1,7 @@
 """What the study's page says of its lines."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,14 +9,8 @@ import pytest
 
 
 @pytest.fixture
-def page() -> ModuleType:
-    path = Path(__file__).parents[1] / "studies" / "metarl_page.py"
-    spec = importlib.util.spec_from_file_location("metarl_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def page(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("studies/metarl_page.py")
 
 
 def write_run(folder: Path, fraction: float) -> None:

@@ -1,15 +1,11 @@
 """The study's script on small tables: what it runs, leaves out and writes, and that it goes on where it stopped."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from metabench import content
 
-HERE = Path(__file__).parent
 SHIPPED = content.folder("surrogates") / "cells2-v1" / "table"
 pytestmark = pytest.mark.skipif(
     not (SHIPPED / "manifest.json").is_file(), reason="the table of cells2-v1 is not built here"
@@ -19,14 +15,8 @@ FASTEST = [*FAST, "regularized-evolution", "local-search", "successive-halving"]
 
 
 @pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("search_study", HERE / "search.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["search_study"] = module
-    spec.loader.exec_module(module)
-    return module
+def study(load_script):
+    return load_script("studies/search.py")
 
 
 @pytest.fixture
