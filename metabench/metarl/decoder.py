@@ -29,8 +29,14 @@ class Decoder(nn.Module, ABC):
     """Scores transitions under latents."""
 
     @abstractmethod
-    def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
-        """Loss of every latent ``(k, batch, latent)`` on all steps of its trajectory, summed: ``(k, batch)``."""
+    def of_trajectories(self, latent: Tensor, trajectories: Trajectories, counted: Tensor | None = None) -> Tensor:
+        """Loss of every latent ``(k, batch, latent)`` on the steps of its trajectory, summed: ``(k, batch)``.
+
+        Args:
+            latent: the latents.
+            trajectories: of each of the batch.
+            counted: 1 for each step ``(k, steps)`` that a latent is scored on, else 0; all if None.
+        """
 
     @abstractmethod
     def of_steps(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
@@ -64,10 +70,14 @@ class _Heads(Decoder):
         assert self.layout is not None  # see __init__
         return self.layout.cell_of(trajectories.next_obs)
 
-    def _sums(self, values: Tensor, trajectories: Trajectories) -> Tensor:
-        """Sums of values ``(steps, batch)`` by the head asked, ``(batch, heads)``."""
-        sums = values.new_zeros(values.shape[1], self.heads)
-        return sums.scatter_add_(1, self._asked(trajectories).T, values.T)
+    def _sums(self, values: Tensor, trajectories: Trajectories, counted: Tensor | None) -> Tensor:
+        """Sums of values ``(steps, batch)`` by the head asked: ``(batch, heads)``, or ``(k, batch, heads)``."""
+        asked = self._asked(trajectories)
+        if counted is None:
+            sums = values.new_zeros(values.shape[1], self.heads)
+            return sums.scatter_add_(1, asked.T, values.T)
+        each = values.new_zeros(*values.shape, self.heads).scatter_(2, asked[..., None], values[..., None])
+        return torch.tensordot(counted, each, 1)
 
     def _of_asked(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
         """The output of the head that each transition asks, ``(steps, batch)``."""
@@ -81,9 +91,9 @@ class BernoulliHeads(_Heads):
         """Probability of a positive reward for each head, ``(..., heads)``."""
         return self.network(latent).sigmoid()
 
-    def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
+    def of_trajectories(self, latent: Tensor, trajectories: Trajectories, counted: Tensor | None = None) -> Tensor:
         positive = (trajectories.reward > 0).float()
-        hits, misses = self._sums(positive, trajectories), self._sums(1 - positive, trajectories)
+        hits, misses = (self._sums(values, trajectories, counted) for values in (positive, 1 - positive))
         logits = self.network(latent)
         return (hits * softplus(-logits) + misses * softplus(logits)).sum(-1)
 
@@ -95,12 +105,14 @@ class BernoulliHeads(_Heads):
 class ValueHeads(_Heads):
     """The reward there, by squared error: a regression with nothing to interpolate between cells."""
 
-    def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
+    def of_trajectories(self, latent: Tensor, trajectories: Trajectories, counted: Tensor | None = None) -> Tensor:
         reward = trajectories.reward
-        count, total = self._sums(torch.ones_like(reward), trajectories), self._sums(reward, trajectories)
+        count = self._sums(torch.ones_like(reward), trajectories, counted)
         # sum (f - r)^2 = count (f - mean)^2 + the squared deviations from the mean, which no latent changes.
-        mean = total / count.clamp(min=1)
-        own = (reward - mean.T.gather(0, self._asked(trajectories))).square().sum(0)
+        mean = self._sums(reward, trajectories, counted) / count.clamp(min=1)
+        asked = self._asked(trajectories).T.expand(*mean.shape[:-1], -1)
+        deviations = (reward.T - mean.gather(-1, asked)).square()
+        own = (deviations if counted is None else deviations * counted[:, None]).sum(-1)
         return (count * (self.network(latent) - mean).square()).sum(-1) + own
 
     def of_steps(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
@@ -118,8 +130,9 @@ class _Regression(Decoder):
         inputs = sum(problem.actions.features if part == "action" else problem.observations for part in parts)
         self.network = SplitMLP(settings.latent, inputs, settings.decoder_layers, outputs, generator)
 
-    def of_trajectories(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
-        return self._errors(latent[:, None], trajectories).sum(1)
+    def of_trajectories(self, latent: Tensor, trajectories: Trajectories, counted: Tensor | None = None) -> Tensor:
+        errors = self._errors(latent[:, None], trajectories)
+        return (errors if counted is None else errors * counted[..., None]).sum(1)
 
     def of_steps(self, latent: Tensor, trajectories: Trajectories) -> Tensor:
         return self._errors(latent, trajectories)

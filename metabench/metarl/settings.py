@@ -85,6 +85,9 @@ class Settings:
     """whether next states are decoded too, where dynamics differ between tasks"""
     decoder_layers: tuple[int, ...] = (32, 32)
     """ReLU layers of a decoder"""
+    decode: Literal["trial", "past"] = "trial"
+    """what a belief is fitted to: the whole trial, with the KL to the belief before; or the steps seen so far, with
+    the KL to N(0, I), which makes it their posterior"""
     reward_weight: float = 1.0
     """of the reward's decoding error, beside the next state's; in the bound and in the bonus"""
     kl_weight: float = 0.01

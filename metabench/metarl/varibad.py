@@ -136,6 +136,7 @@ class VariBAD(Agent):
                 reward_weight=settings.reward_weight,
                 kl_weight=settings.kl_weight,
                 generator=self._generator,
+                decode=settings.decode,
                 terms=settings.elbo_terms,
                 decoded=settings.elbo_decoded,
             )

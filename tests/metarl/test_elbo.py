@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_chain_goes_to_the_belief_before_and_first_to_the_standard_normal_with_g
     torch.testing.assert_close(means.grad[1], -means.grad[2])
 
 
-def _plain_loop(encoder, decoders, data, actions, kl_weight, noise):
+def _plain_loop(encoder, decoders, data, actions, kl_weight, noise, decode):
     """The bound from its definition, one number at a time; the encoder is stepped, not unrolled."""
     steps, batch = data.reward.shape
     total = 0.0
@@ -56,13 +57,13 @@ def _plain_loop(encoder, decoders, data, actions, kl_weight, noise):
             encoded = actions.encode(data.action[t, i : i + 1])
             memory = encoder.step(memory, encoded, data.next_obs[t, i : i + 1], data.reward[t, i : i + 1])
             beliefs.append(encoder.belief(memory))
-        previous = Normal(torch.zeros_like(beliefs[0].mean), torch.ones_like(beliefs[0].mean))
+        previous = standard = Normal(torch.zeros_like(beliefs[0].mean), torch.ones_like(beliefs[0].mean))
         for t, belief in enumerate(beliefs):
             now = Normal(belief.mean, (0.5 * belief.log_variance).exp())
-            total += kl_weight * kl_divergence(now, previous).sum().item()
+            total += kl_weight * kl_divergence(now, standard if decode == "past" else previous).sum().item()
             previous = now
             latent = belief.mean + (0.5 * belief.log_variance).exp() * noise[t, i]
-            for s in range(steps):
+            for s in range(t if decode == "past" else steps):
                 one = Trajectories(*(part[s : s + 1, i : i + 1] for part in data))
                 total += sum(decoder.of_steps(latent[None], one).item() for decoder in decoders)
     return total / batch
@@ -70,17 +71,25 @@ def _plain_loop(encoder, decoders, data, actions, kl_weight, noise):
 
 @pytest.mark.parametrize("kind", ["cell", "action", "regression", "cell-value"])
 @pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("decode", ["trial", "past"])
 def test_the_loss_is_that_of_a_plain_loop(
-    kind: str, states: bool, problem: Problem, small: Settings, trajectories: Trajectories
+    kind: str,
+    states: bool,
+    decode: Literal["trial", "past"],
+    problem: Problem,
+    small: Settings,
+    trajectories: Trajectories,
 ) -> None:
     settings = small.changed({"reward_decoder": kind, "reward_depends_on": ("state", "action", "next_state")})
     encoder = Encoder(2, 5, settings, generator())
     reward = make_reward_decoder(problem, settings, generator(1))
     state = StateRegression(problem, settings, generator(2)) if states else None
-    loss = elbo_loss(encoder, reward, state, trajectories, problem.actions, kl_weight=0.3, generator=generator(5)).loss
+    loss = elbo_loss(
+        encoder, reward, state, trajectories, problem.actions, kl_weight=0.3, generator=generator(5), decode=decode
+    ).loss
     noise = torch.empty(8, 4, settings.latent).normal_(generator=generator(5))
     decoders = [reward, *([state] if state else [])]
-    expected = _plain_loop(encoder, decoders, trajectories, problem.actions, 0.3, noise)
+    expected = _plain_loop(encoder, decoders, trajectories, problem.actions, 0.3, noise, decode)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -96,15 +105,27 @@ def test_heads_are_a_bernoulli_likelihood_of_the_cell_reached(
     assert losses[2, 1].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_subsampling_is_unbiased(problem: Problem, small: Settings, trajectories: Trajectories) -> None:
+@pytest.mark.parametrize("decode", ["trial", "past"])
+def test_subsampling_is_unbiased(
+    decode: Literal["trial", "past"], problem: Problem, small: Settings, trajectories: Trajectories
+) -> None:
     encoder, decoder = Encoder(2, 5, small, generator()), RewardRegression(problem, small, generator(1))
     with torch.no_grad():  # without noise in the latent, only the choice of terms is left
         encoder.to_log_variance.weight.zero_()
         encoder.to_log_variance.bias.fill_(-60.0)
 
-    def loss(seed: int, **choice: int) -> float:
+    def loss(seed: int, terms: int | None = None, decoded: int | None = None) -> float:
         parts = elbo_loss(
-            encoder, decoder, None, trajectories, problem.actions, kl_weight=0.0, generator=generator(seed), **choice
+            encoder,
+            decoder,
+            None,
+            trajectories,
+            problem.actions,
+            kl_weight=0.0,
+            generator=generator(seed),
+            decode=decode,
+            terms=terms,
+            decoded=decoded,
         )
         return parts.reward.item()
 
