@@ -78,7 +78,7 @@ def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> 
         return False
     rollout = collect(env, agent, seed=seed, deterministic=True)
     cells = layout.cell_of(rollout.trajectories.next_obs).view(env.episodes, -1)
-    figure, panels = _figure(env.episodes, (1.9 * env.episodes + 0.8, 2.6))
+    figure, panels = _cell_figure(env.episodes, layout, 1.9)
     for k, axes in enumerate(panels):
         share = torch.bincount(cells[k], minlength=len(layout.cells)) / cells.shape[1]
         _draw_cells(axes, layout, share.numpy(), float(share.max()))
@@ -104,7 +104,7 @@ def save_belief_figure(agent: Agent, env: Environment, seed: int, path: Path, pa
         return False
     walked = rollout.trajectories.obs[:, 0].numpy(), rollout.trajectories.next_obs[:, 0].numpy()
     times = np.unique(np.linspace(0, min(2 * env.horizon, env.steps), panels).astype(int))
-    figure, shown = _figure(len(times), (1.6 * len(times) + 0.8, 2.4))
+    figure, shown = _cell_figure(len(times), layout, 1.6)
     for t, axes in zip(times, shown, strict=True):
         most = float(probabilities[t].max())
         _draw_cells(axes, layout, probabilities[t].numpy(), most)
@@ -129,10 +129,17 @@ def _figure(panels: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]
     return figure, list(figure.subplots(1, panels, squeeze=False)[0])
 
 
+def _cell_figure(panels: int, layout: Layout, side: float) -> tuple[Figure, list[Axes]]:
+    """Panels of a layout's shape and of a square's area, ``side`` inches wide if it is one, with room for titles."""
+    wide = (layout.width / layout.height) ** 0.5
+    return _figure(panels, (side * wide * panels + 0.8, side / wide + 0.75))
+
+
 def _draw_cells(axes: Axes, layout: Layout, values: np.ndarray, most: float) -> None:
     picture = np.full((layout.height, layout.width), np.nan)
     for (x, y), value in zip(layout.cells, values, strict=True):
         picture[y, x] = value
+    axes.set_facecolor("#bbbbbb")  # walls
     axes.imshow(picture, origin="lower", cmap="Blues", vmin=0.0, vmax=most or 1.0)
     axes.set_xticks([])
     axes.set_yticks([])
