@@ -17,7 +17,8 @@ def write_run(folder: Path, fraction: float) -> None:
     (folder / "seed-000").mkdir(parents=True)
     report = {
         "agent": "varibad", "env": "grid-navigation-v0", "frames": 960, "unit": "bayes-optimal", "notes": [],
-        "seeds": [{"seed": 0}], "trial_return": [30.0, 29.0, 31.0], "fraction": [fraction, 0.9, 1.0],
+        "seeds": [{"seed": 0, "fraction": fraction}], "trial_return": [30.0, 29.0, 31.0],
+        "fraction": [fraction, 0.9, 1.0],
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(report))
     lines = [{"update": 1, "frames": 480}, {"update": 2, "frames": 960, "charts/eval_return": 30.0004}]
@@ -33,5 +34,5 @@ def test_goals_are_judged_and_curves_kept(page: ModuleType, tmp_path: Path, frac
     assert list(found) == ["varibad-grid"]
     assert found["varibad-grid"]["curves"] == {"0": [[960, 30.0]]}
     text = (tmp_path / "out" / "README.md").read_text()
-    assert f"fraction >= 0.95: {word} |" in text
+    assert f"| 95% | fraction >= 0.95: {word} |" in text
     assert "bayes-optimal 37.21" in text

@@ -56,15 +56,18 @@ def judge(name: str, line: dict[str, Any]) -> str:
 def write_page(found: dict[str, dict[str, Any]]) -> str:
     """The Markdown page."""
     rows = [
-        "| line | frames | trial's return (IQM, 95%) | of the best policy known | asked |",
-        "| --- | ---: | --- | --- | --- |",
+        "| line | frames | trial's return (IQM, 95%) | of the best policy known | each seed | asked |",
+        "| --- | ---: | --- | --- | --- | --- |",
     ]
     for name, line in found.items():
         middle, low, high = line["trial_return"]
-        share = "" if line["fraction"] is None else f"{line['fraction'][0]:.1%} of {line['unit']}"
+        share, each = "", ""
+        if line["fraction"] is not None:
+            share = f"{line['fraction'][0]:.1%} of {line['unit']}"
+            each = ", ".join(f"{seed['fraction']:.0%}" for seed in line["seeds"])
         rows.append(
             f"| `{name}` | {line['frames']:,} | {middle:.2f} ({low:.2f} to {high:.2f}) | {share} "
-            f"| {judge(name, line)} |"
+            f"| {each} | {judge(name, line)} |"
         )
     references = []
     for env in dict.fromkeys(line["env"] for line in found.values()):
@@ -107,15 +110,16 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
             axes.plot([f / 1e6 for f in frames], returns, color=PALETTE[i], linewidth=1.3, label=f"seed {seed}")
         reference = load_environment(line["env"]).reference
         if reference is not None:
-            for policy, dashes in ((reference.unit, (0, (5, 2))), ("random", (0, (1, 2)))):
-                if policy in reference.returns:
-                    axes.axhline(
-                        reference.total(policy), color="#555555", linewidth=1.0, linestyle=dashes, label=policy
-                    )
+            values = {policy: reference.total(policy) for policy in (reference.unit, "random")}
+            if name in GOALS:
+                measure, _, bound = GOALS[name]
+                values["asked"] = bound * (values[reference.unit] if measure == "fraction" else 1.0)
+            for (label, value), dashes in zip(values.items(), ((5, 2), (1, 2), (5, 2, 1, 2)), strict=False):
+                axes.axhline(value, color="#555555", linewidth=1.0, linestyle=(0, dashes), label=label)
         axes.set_title(name, loc="left", fontsize=10)
         axes.set_xlabel("environment steps [millions]")
         axes.set_ylabel("return of a trial")
-        axes.legend(frameon=False, fontsize=7, loc="center right")
+        axes.legend(frameon=False, fontsize=7, loc="best")
     for axes in list(panels.flat)[len(found) :]:
         axes.set_axis_off()
     save(figure, out, "learning-curves", for_print=False)
