@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metabench.errors import CheckpointError
+from metabench.metarl.settings import complete_settings
 
 __all__ = ["Checkpoint", "Identity", "first_nonfinite", "load_checkpoint", "save_checkpoint"]
 
@@ -101,7 +102,7 @@ def _compare(path: Path, found: Identity, expected: Identity) -> None:
         there, wanted = getattr(found, key), getattr(expected, key)
         if there != wanted:
             raise CheckpointError(f"{path} is of {key} {there!r}, not {wanted!r}; choose another --out.")
-    there, wanted = json.loads(found.settings), json.loads(expected.settings)
+    there, wanted = complete_settings(json.loads(found.settings)), json.loads(expected.settings)
     unlike = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
     if unlike:
         key = unlike[0]

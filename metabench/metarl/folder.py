@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metabench.errors import RunFolderError
 from metabench.files import replace_file
+from metabench.metarl.settings import complete_settings
 
 if TYPE_CHECKING:
     from metabench.metarl.run import Plan
@@ -45,7 +46,7 @@ def open_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        there = found | found["settings"]
+        there = found | complete_settings(found["settings"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunFolderError(f"{path} cannot be read ({error}); choose another --out or remove it.") from error
     asked = wanted | wanted["settings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from metabench.errors import ArgumentError, UnknownNameError
 from metabench.registry import did_you_mean
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "complete_settings"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,14 @@ class Settings:
                     f"unknown setting {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
                 )
         return dataclasses.replace(self, **changes)
+
+
+def complete_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a file holds them, with the defaults of those that are newer than the file.
+
+    So a run that an older version began can be resumed; the default of a new setting is what was done before it.
+    """
+    return json.loads(json.dumps(dataclasses.asdict(Settings()))) | dict(stored)
 
 
 _MAY_BE_ZERO = {

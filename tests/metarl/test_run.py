@@ -194,6 +194,25 @@ def test_explore_makes_a_folder_resumes_and_reports(small: Settings, tmp_path: P
         metabench.explore("hyperx", GRID, settings=small, out=out, resume=True)
 
 
+def test_a_run_begun_before_a_setting_was_added_goes_on(small: Settings, tmp_path: Path) -> None:
+    """The setting has its default then, which is what was done before."""
+    out = tmp_path / "run"
+    report = metabench.explore("rl2", GRID, settings=small, out=out, workers=1)
+    path = out / "seed-000" / "checkpoint.pt"
+    document = torch.load(path, weights_only=True)
+    document["settings"] = json.dumps(_without(json.loads(document["settings"]), "decode"))
+    torch.save(document, path)
+    plan = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(plan | {"settings": _without(plan["settings"], "decode")}))
+    assert metabench.explore("rl2", GRID, settings=small, out=out, workers=1, resume=True) == report
+    with pytest.raises(RunFolderError, match="its decode is 'trial', not 'past'"):
+        metabench.explore("rl2", GRID, settings=small.changed({"decode": "past"}), out=out, resume=True)
+
+
+def _without(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != name}
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
