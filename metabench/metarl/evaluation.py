@@ -25,8 +25,7 @@ class EvaluationResult:
     Attributes:
         episodes: of each episode of a trial.
         fraction: the trial's return divided by that of the reference's best policy (Bayes-optimal where it is known);
-            None
-            without a reference.
+            None without a reference.
         score: (return - random) / (best - random); None without a reference.
     """
 

@@ -14,9 +14,9 @@ from metabench.metarl.settings import complete_settings
 if TYPE_CHECKING:
     from metabench.metarl.run import Plan
 
-__all__ = ["open_folder", "seed_folder", "write_json"]
+__all__ = ["PLAN_FILE", "open_folder", "seed_folder", "write_json"]
 
-_PLAN, SCHEMA = "run.json", 1
+PLAN_FILE, SCHEMA = "run.json", 1
 
 
 def seed_folder(folder: Path, seed: int) -> Path:
@@ -35,12 +35,12 @@ def open_folder(folder: Path, plan: Plan, *, resume: bool) -> None:
     Raises:
         RunFolderError: if the folder holds another plan or something else, or this plan and it is not to be resumed.
     """
-    path = folder / _PLAN
+    path = folder / PLAN_FILE
     wanted = {"schema": SCHEMA, "agent": plan.agent, "env": plan.env, "settings": dataclasses.asdict(plan.settings)}
     wanted = json.loads(json.dumps(wanted))
     if not path.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunFolderError(f"{folder} is not empty and holds no {_PLAN}; choose another --out.")
+            raise RunFolderError(f"{folder} is not empty and holds no {PLAN_FILE}; choose another --out.")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, wanted)
         return

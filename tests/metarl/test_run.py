@@ -23,9 +23,11 @@ from metabench.errors import (
 )
 from metabench.metarl import AGENTS, run
 from metabench.metarl.checkpoint import first_nonfinite
+from metabench.metarl.evaluation import evaluate
 from metabench.metarl.presets import PRESETS, preset
 from metabench.metarl.run import Plan, Report, train
 from metabench.metarl.settings import Settings
+from metabench.metarl.trained import load_trained
 
 GRID = "grid-navigation-v0"
 
@@ -207,6 +209,23 @@ def test_a_run_begun_before_a_setting_was_added_goes_on(small: Settings, tmp_pat
     assert metabench.explore("rl2", GRID, settings=small, out=out, workers=1, resume=True) == report
     with pytest.raises(RunFolderError, match="its decode is 'trial', not 'past'"):
         metabench.explore("rl2", GRID, settings=small.changed({"decode": "past"}), out=out, resume=True)
+
+
+def test_a_trained_agent_is_loaded_from_its_folder(small: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    report = metabench.explore("varibad", GRID, settings=small, out=out, workers=1)
+    trained = load_trained(out)
+    assert trained.plan == Plan("varibad", GRID, small, 0)
+    assert (trained.updates, trained.env.num_envs) == (6, small.eval_copies)
+    assert evaluate(trained.agent, trained.env, small.eval_split, None).episodes == report.seeds[0].episodes
+    assert load_trained(out, copies=3).env.num_envs == 3
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_trained(out, seed=7)
+    with pytest.raises(RunFolderError, match=r"holds no run\.json; give a folder that metabench explore wrote"):
+        load_trained(tmp_path)
+    (out / "run.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        load_trained(out)
 
 
 def _without(settings: dict[str, Any], name: str) -> dict[str, Any]:

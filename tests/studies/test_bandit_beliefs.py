@@ -1,0 +1,46 @@
+"""The exact posterior against scipy's, and the comparison on a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import beta
+
+import metabench
+
+
+@pytest.fixture
+def script(load_script):
+    return load_script("studies/bandit_beliefs.py")
+
+
+def test_the_exact_posterior_is_scipys(script) -> None:
+    action = torch.tensor([[0, 1], [0, 1], [2, 1], [0, 0]])
+    reward = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+    found = script.exact_posterior(action, reward, 3)
+    counts = {(0, 0): (2, 1), (0, 1): (0, 0), (0, 2): (1, 0), (1, 0): (0, 1), (1, 1): (1, 2), (1, 2): (0, 0)}
+    for (task, arm), (wins, losses) in counts.items():
+        known = beta(1 + wins, 1 + losses)
+        assert found.mean[-1, task, arm].item() == pytest.approx(known.mean())
+        assert found.deviation[-1, task, arm].item() == pytest.approx(known.std())
+
+
+def test_a_run_is_compared(script, tmp_path: Path, capsys) -> None:
+    settings = {"copies": 8, "frames": 160, "eval_copies": 8, "evaluations": 1, "decode": "past"}
+    metabench.explore("varibad", "bandit-v0", settings=settings, out=tmp_path / "run", workers=1)
+    assert script.main([str(tmp_path / "run")]) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title.split()[:2] == ["pulls", "sd:"]
+    assert [int(line.split()[0]) for line in lines] == [1, 2, 5, 10]
+    assert float(lines[0].split()[1]) == pytest.approx((4 * 12**-0.5 + 18**-0.5) / 5, abs=6e-4)
+
+
+def test_mistakes_are_told_in_a_line(script, tmp_path: Path, capsys) -> None:
+    assert script.main([str(tmp_path)]) == 2
+    assert "holds no run.json" in capsys.readouterr().err
+    settings = {"copies": 4, "frames": 40, "eval_copies": 4, "evaluations": 1}
+    metabench.explore("rl2", "bandit-v0", settings=settings, out=tmp_path / "run", workers=1)
+    assert script.main([str(tmp_path / "run")]) == 2
+    assert "expected variBAD or HyperX on a bandit, not rl2" in capsys.readouterr().err
