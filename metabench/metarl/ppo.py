@@ -63,10 +63,10 @@ def ppo_update(
         evaluate: indices of samples -> the policy's view of them, differentiable.
         targets: of all samples; advantages are normalised here, over all of them.
         parameters: of the policy; their gradient norm is clipped.
-        optimizer: of the same parameters.
+        optimizer: of the same parameters; its rate is set to what the settings say.
         settings: of PPO.
         generator: of the minibatches.
-        frames: environment steps before this update, for the weight of the entropy.
+        frames: environment steps before this update, for the weight of the entropy and the rate.
 
     Returns:
         Means over the gradient steps, by their usual names.
@@ -77,6 +77,8 @@ def ppo_update(
     returns = targets.advantage + targets.value
     samples = targets.value.shape[-1]
     entropy_weight = settings.entropy_weight_at(frames)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate_at(frames)
     totals: list[Tensor] = []
     for _ in range(settings.ppo_epochs):
         for batch in torch.randperm(samples, generator=generator).chunk(settings.minibatches):

@@ -35,6 +35,8 @@ class Settings:
     # PPO
     learning_rate: float = 7e-4
     """of the policy's Adam"""
+    learning_rate_end: float = 1.0
+    """share of that rate at the end of the run, to which it falls linearly; 1 keeps it"""
     ppo_epochs: int = 2
     """passes over each update's data"""
     minibatches: int = 4
@@ -135,7 +137,7 @@ class Settings:
         parts = {"state", "action", "next_state"}
         if not self.reward_depends_on or not parts.issuperset(self.reward_depends_on):
             raise ArgumentError(f"reward_depends_on is {self.reward_depends_on}; expected some of {sorted(parts)}.")
-        for name in ("discount", "trace", "entropy_end"):
+        for name in ("discount", "trace", "entropy_end", "learning_rate_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
         if self.minibatches > self.copies:
@@ -143,7 +145,14 @@ class Settings:
 
     def entropy_weight_at(self, frames: int) -> float:
         """The weight of the entropy after ``frames`` environment steps."""
-        return self.entropy_weight * (1 - (1 - self.entropy_end) * min(1.0, frames / self.frames))
+        return self.entropy_weight * self._fallen(self.entropy_end, frames)
+
+    def learning_rate_at(self, frames: int) -> float:
+        """The rate of the policy's optimizer after ``frames`` environment steps."""
+        return self.learning_rate * self._fallen(self.learning_rate_end, frames)
+
+    def _fallen(self, end: float, frames: int) -> float:
+        return 1 - (1 - end) * min(1.0, frames / self.frames)
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
         """A copy with some fields changed.
@@ -169,8 +178,8 @@ def complete_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _MAY_BE_ZERO = {
-    "entropy_weight", "entropy_end", "value_weight", "discount", "trace", "kl_weight", "state_bonus", "reward_bonus",
-    "vae_updates",
+    "entropy_weight", "entropy_end", "learning_rate_end", "value_weight", "discount", "trace", "kl_weight",
+    "state_bonus", "reward_bonus", "vae_updates",
 }  # fmt: skip
 
 

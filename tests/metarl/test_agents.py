@@ -205,6 +205,27 @@ def test_the_entropys_weight_falls_linearly_to_its_end_share() -> None:
     assert entropy_after(0) > entropy_after(100)
 
 
+def test_the_learning_rate_falls_linearly_to_its_end_share() -> None:
+    settings = Settings().changed({"frames": 100, "learning_rate": 0.1, "learning_rate_end": 0.0})
+    assert [settings.learning_rate_at(n) for n in (0, 50, 100, 200)] == pytest.approx([0.1, 0.05, 0.0, 0.0])
+    assert Settings().learning_rate_at(Settings().frames) == Settings().learning_rate
+
+    def moved(frames: int) -> float:
+        """How far an update goes at this point of the run."""
+        logits = torch.nn.Parameter(torch.zeros(2))
+
+        def evaluate(batch: Tensor) -> Evaluation:
+            zeros = torch.zeros(len(batch))
+            return Evaluation(logits.log_softmax(-1)[batch % 2], zeros, zeros)
+
+        paid = torch.tensor([1.0, -1.0]).repeat(50)
+        targets = Targets(torch.full((100,), 0.5).log(), torch.zeros(100), paid)
+        ppo_update(evaluate, targets, [logits], torch.optim.SGD([logits], lr=1.0), settings, generator(), frames)
+        return logits[0].item()
+
+    assert moved(0) > moved(50) > moved(100) == 0.0
+
+
 def test_rl2_sees_the_last_action_reward_and_the_episodes_end(problem: Problem, small: Settings) -> None:
     rollout = collect(make_environment(GRID, 8), RL2(problem, small, 0), seed=1)
     assert bool((rollout.contexts[0] == 0).all())
