@@ -31,7 +31,9 @@ class Options:
     frames: Annotated[int | None, optional("N")] = None
     """Environment steps of each seed; the environment's preset if left out."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Runs, numbered from 0."""
+    """Runs, numbered from --first-seed."""
+    first_seed: Annotated[int, tyro.conf.arg(metavar="K")] = 0
+    """Other than 0, to choose settings on runs that are not reported."""
     set: Annotated[tuple[str, ...], optional("NAME=VALUE...")] = ()
     """Settings to change, as in: --set memory_cell=gated.deq copies=64 policy_layers=[64,64]."""
     out: Annotated[Path | None, optional("DIR")] = None
@@ -57,6 +59,8 @@ def run(options: Options) -> None:
     for option, number in (("frames", options.frames), ("seeds", options.seeds), ("workers", options.workers)):
         if number is not None and number < 1:
             raise ArgumentError(f"--{option} {number}: expected at least 1.")
+    if options.first_seed < 0:
+        raise ArgumentError(f"--first-seed {options.first_seed}: expected at least 0.")
     if options.resume and options.out is None:
         raise ArgumentError("--resume needs the folder to go on with; give --out DIR.")
     from metabench.metarl.explore import default_folder, explore
@@ -68,6 +72,7 @@ def run(options: Options) -> None:
             options.env,
             frames=options.frames,
             seeds=options.seeds,
+            first_seed=options.first_seed,
             settings=read_settings(options.set),
             out=folder,
             resume=options.resume,
@@ -107,6 +112,7 @@ def read_settings(words: tuple[str, ...]) -> dict[str, Any]:
 def _command(options: Options, folder: Path) -> str:
     """The command that goes on with this run."""
     words = ["metabench", "explore", options.agent, "--env", options.env, "--seeds", str(options.seeds)]
+    words += ["--first-seed", str(options.first_seed)] if options.first_seed else []
     words += [] if options.frames is None else ["--frames", str(options.frames)]
     words += ["--set", *options.set] if options.set else []
     return shlex.join([*words, "--out", short_path(folder), "--resume"])

@@ -83,6 +83,7 @@ def explore(
     *,
     frames: int | None = None,
     seeds: int = 1,
+    first_seed: int = 0,
     settings: Settings | Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
@@ -98,7 +99,8 @@ def explore(
         env: environment id, with parameters behind a colon if need be (``bandit-v0:pulls=100,arms=10``), the path of
             the user's own definition, or ``package.module:function`` that makes a vector environment of so many copies.
         frames: environment steps of each seed; the preset's if None.
-        seeds: runs, numbered from 0.
+        seeds: runs, numbered from ``first_seed``.
+        first_seed: other than 0 to choose settings on runs that are not reported.
         settings: all of them, or changes to the preset.
         out: run folder; None makes one below ``runs/``.
         resume: go on with what the folder holds; the result is the same to the bit as if it had not been interrupted.
@@ -127,10 +129,12 @@ def explore(
     for name, number in (("seeds", seeds), ("workers", 1 if workers is None else workers)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ArgumentError(f"{name} is {number!r}; expected a whole number of at least 1.")
+    if isinstance(first_seed, bool) or not isinstance(first_seed, int) or first_seed < 0:
+        raise ArgumentError(f"first_seed is {first_seed!r}; expected a whole number of at least 0.")
     chosen = settings if isinstance(settings, Settings) else preset(agent, env).changed(settings or {})
     if frames is not None:
         chosen = chosen.changed({"frames": frames})
-    plans = [Plan(agent, env, chosen, seed) for seed in range(seeds)]
+    plans = [Plan(agent, env, chosen, seed) for seed in range(first_seed, first_seed + seeds)]
     check_plan(plans[0])
     folder = default_folder(agent, env) if out is None else Path(out)
     open_folder(folder, plans[0], resume=resume)

@@ -36,6 +36,7 @@ def test_a_run_its_report_and_its_resumption(tmp_path: Path, capsys: pytest.Capt
         (["varibad", "--env", "mnist1d-v1"], "is a data set, not an environment"),
         (["varibad", "--env", GRID, "--frames", "10"], "fewer than one update"),
         (["varibad", "--env", GRID, "--seeds", "0"], "--seeds 0: expected at least 1."),
+        (["varibad", "--env", GRID, "--first-seed", "-1"], "--first-seed -1: expected at least 0."),
         (["varibad", "--env", GRID, "--resume"], "--resume needs the folder"),
         (["varibad", "--env", GRID, "--set", "copies"], "expected NAME=VALUE"),
     ],

@@ -196,6 +196,15 @@ def test_explore_makes_a_folder_resumes_and_reports(small: Settings, tmp_path: P
         metabench.explore("hyperx", GRID, settings=small, out=out, resume=True)
 
 
+def test_seeds_may_begin_elsewhere(small: Settings, tmp_path: Path) -> None:
+    """Runs that choose settings are not the reported ones; a seed is the same whichever seeds run beside it."""
+    both = metabench.explore("rl2", GRID, seeds=2, settings=small, out=tmp_path / "both", workers=1)
+    second = metabench.explore("rl2", GRID, first_seed=1, settings=small, out=tmp_path / "second", workers=1)
+    assert second.seeds == both.seeds[1:]
+    with pytest.raises(ArgumentError, match="first_seed is -1"):
+        metabench.explore("rl2", GRID, first_seed=-1, settings=small)
+
+
 def test_a_run_begun_before_a_setting_was_added_goes_on(small: Settings, tmp_path: Path) -> None:
     """The setting has its default then, which is what was done before."""
     out = tmp_path / "run"
