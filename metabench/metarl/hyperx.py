@@ -67,7 +67,7 @@ class HyperX(Agent):
         bonus = settings.state_bonus * self.state_scale(new) + settings.reward_bonus * self.reward_scale(surprising)
         rewards = base.reward_scale(trajectories.reward) + factor * bonus
         metrics = base.update_policy(rollout, rewards, frames)
-        metrics |= base.update_belief()
+        metrics |= base.update_belief(frames)
         flat = tuple(part.flatten(0, 1) for part in reached)
         metrics["losses/novelty"] = self.novelty.learn(*flat, generator=base.generator)
         base.update_moments(rollout)

@@ -97,6 +97,8 @@ class Settings:
     """of the KL terms"""
     vae_learning_rate: float = 1e-3
     """of encoder's and decoder's Adam"""
+    vae_learning_rate_end: float = 1.0
+    """share of that rate at the end of the run, to which it falls linearly; 1 keeps it"""
     vae_updates: int = 3
     """gradient steps for each PPO update"""
     vae_batch: int = 25
@@ -137,7 +139,7 @@ class Settings:
         parts = {"state", "action", "next_state"}
         if not self.reward_depends_on or not parts.issuperset(self.reward_depends_on):
             raise ArgumentError(f"reward_depends_on is {self.reward_depends_on}; expected some of {sorted(parts)}.")
-        for name in ("discount", "trace", "entropy_end", "learning_rate_end"):
+        for name in ("discount", "trace", "entropy_end", "learning_rate_end", "vae_learning_rate_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
         if self.minibatches > self.copies:
@@ -150,6 +152,10 @@ class Settings:
     def learning_rate_at(self, frames: int) -> float:
         """The rate of the policy's optimizer after ``frames`` environment steps."""
         return self.learning_rate * self._fallen(self.learning_rate_end, frames)
+
+    def vae_learning_rate_at(self, frames: int) -> float:
+        """The rate of the encoder's and decoder's optimizer after ``frames`` environment steps."""
+        return self.vae_learning_rate * self._fallen(self.vae_learning_rate_end, frames)
 
     def _fallen(self, end: float, frames: int) -> float:
         return 1 - (1 - end) * min(1.0, frames / self.frames)
@@ -179,7 +185,7 @@ def complete_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 _MAY_BE_ZERO = {
     "entropy_weight", "entropy_end", "learning_rate_end", "value_weight", "discount", "trace", "kl_weight",
-    "state_bonus", "reward_bonus", "vae_updates",
+    "vae_learning_rate_end", "state_bonus", "reward_bonus", "vae_updates",
 }  # fmt: skip
 
 

@@ -99,7 +99,7 @@ class VariBAD(Agent):
     def update(self, rollout: Rollout, frames: int) -> dict[str, float]:
         self.buffer.add(rollout.trajectories)
         metrics = self.update_policy(rollout, self.reward_scale(rollout.trajectories.reward), frames)
-        metrics |= self.update_belief()
+        metrics |= self.update_belief(frames)
         self.update_moments(rollout)
         return metrics
 
@@ -122,9 +122,11 @@ class VariBAD(Agent):
         )
         return found | self.policy.take_solves()
 
-    def update_belief(self) -> dict[str, float]:
-        """Gradient steps on the bound, on trials from the buffer."""
+    def update_belief(self, frames: int = 0) -> dict[str, float]:
+        """Gradient steps on the bound, on trials from the buffer, after ``frames`` environment steps."""
         settings, parts = self.settings, []
+        for group in self.vae_optimizer.param_groups:
+            group["lr"] = settings.vae_learning_rate_at(frames)
         for _ in range(settings.vae_updates):
             trajectories = self.buffer.sample(settings.vae_batch, self._generator)
             bound = elbo_loss(

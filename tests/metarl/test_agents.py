@@ -226,6 +226,25 @@ def test_the_learning_rate_falls_linearly_to_its_end_share() -> None:
     assert moved(0) > moved(50) > moved(100) == 0.0
 
 
+def test_the_beliefs_learning_rate_falls_by_itself(problem: Problem, small: Settings) -> None:
+    settings = small.changed({"frames": 100, "vae_learning_rate_end": 0.0, "vae_updates": 1})
+    rollout = collect(make_environment(GRID, 8), VariBAD(problem, settings, 0), seed=1)
+
+    def moved(frames: int) -> tuple[float, float]:
+        """How far the encoder and the policy go in an update at this point of the run."""
+        agent = VariBAD(problem, settings, 0)
+        parts = (agent.encoder, agent.policy)
+        before = [torch.nn.utils.parameters_to_vector(part.parameters()).detach().clone() for part in parts]
+        agent.update(rollout, frames)
+        after = [torch.nn.utils.parameters_to_vector(part.parameters()) for part in parts]
+        encoder, policy = ((a - b).abs().max().item() for a, b in zip(after, before, strict=True))
+        return encoder, policy
+
+    (early, _), (half, _), (late, policy) = moved(0), moved(50), moved(100)
+    assert early > half > late == 0.0
+    assert policy > 0.0
+
+
 def test_rl2_sees_the_last_action_reward_and_the_episodes_end(problem: Problem, small: Settings) -> None:
     rollout = collect(make_environment(GRID, 8), RL2(problem, small, 0), seed=1)
     assert bool((rollout.contexts[0] == 0).all())
