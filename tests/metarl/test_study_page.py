@@ -36,3 +36,20 @@ def test_goals_are_judged_and_curves_kept(page: ModuleType, tmp_path: Path, frac
     text = (tmp_path / "out" / "README.md").read_text()
     assert f"| 95% | fraction >= 0.95: {word} |" in text
     assert "bayes-optimal 37.21" in text
+
+
+def test_tries_are_kept_apart_with_what_they_changed(page: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "try-grid"
+    write_run(folder, 0.9)
+    (folder / "seed-000").rename(folder / "seed-010")
+    (folder / "summary.json").write_text((folder / "summary.json").read_text().replace('"seed": 0', '"seed": 10'))
+    lines = [{"update": n, "frames": n, "charts/eval_return": value} for n, value in enumerate((9.0, 36.0, 30.0, 33.0))]
+    (folder / "seed-010" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "run.json").write_text(json.dumps({"settings": {"copies": 64, "eval_copies": 1024}}))
+    page.main(tmp_path / "runs", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == {}
+    tried = json.loads((tmp_path / "out" / "tries.json").read_text())["try-grid"]
+    assert tried["changes"] == {"copies": 64, "reward_decoder": "regression"}
+    assert tried["seeds"] == {"10": {"last": 33.0, "best": 36.0}}
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "| copies=64 reward_decoder=regression | 88.7% (96.7%) |" in text

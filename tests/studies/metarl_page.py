@@ -1,10 +1,13 @@
 """Collects the finished lines of the meta-RL study: ``results.json``, and for people ``README.md`` and a figure.
 
+The tries that settings were chosen by, run folders named ``try-...``, are in ``tries.json`` and in their own table.
+
 usage: python tests/studies/metarl_page.py RUNS OUT
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -13,8 +16,10 @@ from typing import Any
 
 from metabench.analysis.drawing import PALETTE, new_figure, save, style
 from metabench.envs import load_environment
-from metabench.metarl.folder import seed_folder
+from metabench.metarl.folder import PLAN_FILE, seed_folder
 from metabench.metarl.log import read_metrics
+from metabench.metarl.presets import preset
+from metabench.metarl.settings import complete_settings
 
 GOALS: dict[str, tuple[str, str, float]] = {
     "varibad-grid": ("fraction", ">=", 0.95),
@@ -26,6 +31,8 @@ GOALS: dict[str, tuple[str, str, float]] = {
     **{f"{agent}-bandit-100-{k}": ("fraction", ">=", 0.97) for agent in ("rl2", "varibad") for k in ("5", "10")},
 }
 """Line -> what is asked of it: of the interquartile mean over seeds."""
+LAST = 3
+"""A try is judged by so many evaluations at its end: one alone depends on where the policy happened to stand."""
 
 
 def collect_line(folder: Path) -> dict[str, Any] | None:
@@ -43,6 +50,24 @@ def collect_line(folder: Path) -> dict[str, Any] | None:
     return {**{name: report[name] for name in kept}, "curves": curves}
 
 
+def collect_try(folder: Path) -> dict[str, Any] | None:
+    """What differed from the preset, and each seed's best evaluation and its mean over the last; None if unfinished."""
+    summary = folder / "summary.json"
+    if not summary.is_file():
+        return None
+    report = json.loads(summary.read_text(encoding="utf-8"))
+    settings = complete_settings(json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["settings"])
+    usual = json.loads(json.dumps(dataclasses.asdict(preset(report["agent"], report["env"]))))
+    seeds = {}
+    for seed in report["seeds"]:
+        lines = read_metrics(seed_folder(folder, seed["seed"]))
+        returns = [line["charts/eval_return"] for line in lines if "charts/eval_return" in line]
+        last = returns[-LAST:]
+        seeds[str(seed["seed"])] = {"last": round(sum(last) / len(last), 3), "best": round(max(returns), 3)}
+    changes = {name: settings[name] for name in usual if name != "frames" and settings[name] != usual[name]}
+    return {name: report[name] for name in ("agent", "env", "frames")} | {"changes": changes, "seeds": seeds}
+
+
 def judge(name: str, line: dict[str, Any]) -> str:
     """``met``, ``not met`` or nothing, if nothing is asked."""
     if name not in GOALS:
@@ -53,7 +78,34 @@ def judge(name: str, line: dict[str, Any]) -> str:
     return f"{measure} {sign} {bound:g}: {'met' if met else 'not met'}"
 
 
-def write_page(found: dict[str, dict[str, Any]]) -> str:
+def write_tries(tries: dict[str, dict[str, Any]]) -> list[str]:
+    """The part of the page on tries; nothing if there is none."""
+    if not tries:
+        return []
+    rows = [
+        "",
+        "## What settings were chosen by",
+        "",
+        "Tries on seeds that no line above has, from 10 on; again: `tests/studies/metarl .venv/bin/metabench tries`,",
+        f"or one by its name. A share is the mean of the last {LAST} evaluations, in brackets the best one. With one seed,",
+        "a difference of a few percent between two tries is not established.",
+        "",
+        "| try | agent, environment | frames | changes to the preset | of the best policy known |",
+        "| --- | --- | ---: | --- | --- |",
+    ]
+    for name, line in tries.items():
+        reference = load_environment(line["env"]).reference
+        unit = 1.0 if reference is None else reference.total(reference.unit)
+        form = ".2f" if reference is None else ".1%"
+        shares = ", ".join(
+            f"{seed['last'] / unit:{form}} ({seed['best'] / unit:{form}})" for seed in line["seeds"].values()
+        )
+        changes = " ".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in line["changes"].items())
+        rows.append(f"| `{name}` | {line['agent']}, {line['env']} | {line['frames']:,} | {changes} | {shares} |")
+    return rows
+
+
+def write_page(found: dict[str, dict[str, Any]], tries: dict[str, dict[str, Any]]) -> str:
     """The Markdown page."""
     rows = [
         "| line | frames | trial's return (IQM, 95%) | of the best policy known | each seed | asked |",
@@ -92,6 +144,7 @@ def write_page(found: dict[str, dict[str, Any]]) -> str:
             "Reference policies, return of a trial:",
             "",
             *references,
+            *write_tries(tries),
             "",
         ]
     )
@@ -130,18 +183,23 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in name.split("-")]
 
 
-def main(runs: Path, out: Path) -> None:
-    """Keeps what an earlier page had and this folder of runs has not."""
-    path = out / "results.json"
+def gather(path: Path, collected: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
+    """Keeps what the file had and these runs have not, and writes it again."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for folder in sorted(runs.iterdir()):
-        line = collect_line(folder)
-        if line is not None:
-            found[folder.name] = line
+    found |= {name: line for name, line in collected.items() if line is not None}
     found = {name: found[name] for name in sorted(found, key=_natural)}
-    out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(write_page(found), encoding="utf-8")
+    return found
+
+
+def main(runs: Path, out: Path) -> None:
+    """Writes the page anew."""
+    out.mkdir(parents=True, exist_ok=True)
+    folders = sorted(runs.iterdir())
+    tried = [folder for folder in folders if folder.name.startswith("try-")]
+    found = gather(out / "results.json", {f.name: collect_line(f) for f in folders if f not in tried})
+    tries = gather(out / "tries.json", {folder.name: collect_try(folder) for folder in tried})
+    (out / "README.md").write_text(write_page(found, tries), encoding="utf-8")
     if found:
         draw(found, out)
 
