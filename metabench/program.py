@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from metabench.errors import MetabenchError
 
-__all__ = ["EXIT_BROKEN_PIPE", "EXIT_INTERRUPTED", "EXIT_MISTAKE", "run_program"]
+__all__ = ["EXIT_BROKEN_PIPE", "EXIT_INTERRUPTED", "EXIT_MISTAKE", "KEPT", "run_program"]
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+KEPT = "What is finished is kept; the same command goes on."
+"""What a program says after an interruption if it writes down each part that it finishes."""
 
 
 def run_program(name: str, work: Callable[[], int | None], *, kept: str = "") -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from metabench import __version__
 from metabench.errors import UnknownNameError
-from metabench.program import EXIT_MISTAKE, run_program
+from metabench.program import EXIT_MISTAKE, KEPT, run_program
 from metabench.registry import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     long = arguments[:1] in (["build"], ["meta-train"])
-    kept = "What is finished is kept; the same command goes on from there." if long else ""
+    kept = KEPT if long else ""
     return run_program("metabench", lambda: _dispatch(arguments), kept=kept)
 
 

@@ -19,7 +19,7 @@ from metabench.learned.comparison import Comparison, best_setting, compare
 from metabench.learned.optimizers import SGD, Adam, Momentum, RMSprop, UpdateRule, Weights
 from metabench.learned.units import measure_units
 from metabench.problems import Problem, held_out_problems, shifted_problems, validation_problems
-from metabench.program import run_program
+from metabench.program import KEPT, run_program
 from metabench.seeding import derive
 
 __all__ = ["PROBLEMS", "RATES", "RIVALS", "STEPS", "Curves", "compare_all", "evaluate", "main", "train_with"]
@@ -243,4 +243,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program("evaluate", main))
+    sys.exit(run_program("evaluate", main, kept=KEPT))

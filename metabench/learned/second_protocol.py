@@ -19,7 +19,7 @@ from metabench.errors import ArgumentError, MetabenchError
 from metabench.learned import load
 from metabench.learned.group_training import train_by
 from metabench.learned.units import measure_units
-from metabench.program import run_program
+from metabench.program import KEPT, run_program
 from metabench.seeding import numpy_generator
 from metabench.spaces import Architecture, Space, load_tabular_space
 from metabench.tables.groups import training_groups
@@ -234,4 +234,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program("second_protocol", main))
+    sys.exit(run_program("second_protocol", main, kept=KEPT))
