@@ -1,0 +1,89 @@
+"""When a trained agent on a bandit loses what to the index policy: python tests/studies/bandit_regret.py RUN.
+
+RUN is a folder of ``metabench explore AGENT --env bandit-v0:...``. A pull's regret is the best arm's chance less that
+of the arm pulled, here the mean over 4,000 tasks that the run evaluates on, summed over each tenth of the trial. The
+agent plays them twice, with its likeliest actions, as it is evaluated, and with drawn ones, as it was trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from metabench.envs.bandit import Bandit
+from metabench.envs.references.gittins import GittinsIndex
+from metabench.errors import ArgumentError
+from metabench.metarl.environments import Environment
+from metabench.metarl.rollout import collect
+from metabench.metarl.trained import load_trained
+from metabench.program import run_program
+from metabench.seeding import derive
+
+TASKS, PARTS = 4000, 10
+
+
+def index_actions(env: Environment, seed: int) -> Tensor:
+    """What the finite-horizon index pulls, ``(steps, copies)``."""
+    policy, obs = GittinsIndex(), env.reset_tensor(seed=seed)
+    policy.begin(env, torch.Generator().manual_seed(seed))
+    actions = []
+    for _ in range(env.steps):
+        actions.append(policy.act(obs))
+        transition = env.step_tensor(actions[-1])
+        policy.observe(obs, actions[-1], transition)
+        obs = transition.obs
+    return torch.stack(actions)
+
+
+def regret(chances: Tensor, actions: Tensor) -> Tensor:
+    """Of each of the pulls ``(steps, tasks)``, mean over tasks, for arms of these chances ``(tasks, arms)``."""
+    return (chances.max(1).values - chances.gather(1, actions.T).T).mean(1)
+
+
+def arms_tried(actions: Tensor, arms: int) -> float:
+    """How many arms are pulled at all, mean over tasks."""
+    return float(torch.nn.functional.one_hot(actions, arms).amax(0).sum(1).float().mean())
+
+
+@torch.no_grad()
+def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
+    """A line for each way to play."""
+    trained = load_trained(folder, seed, copies=tasks)
+    env, agent = trained.env, trained.agent
+    if not isinstance(env.family, Bandit):
+        raise ArgumentError(f"{folder}: expected a bandit, not {trained.plan.env}.")
+    start = derive("metarl", "regret")
+    env.reset_tensor(seed=start)
+    chances = env.tasks.clone()
+    ways = {
+        "likeliest": collect(env, agent, seed=start, deterministic=True).trajectories.action,
+        "drawn": collect(env, agent, seed=start).trajectories.action,
+        "index": index_actions(env, start),
+    }
+    parts = min(PARTS, env.steps)
+    heads = "".join(f"{f'to {env.steps * (i + 1) // parts}':>7}" for i in range(parts))
+    lines = [f"{'regret':<10}{heads}    all   arms tried"]
+    for name, actions in ways.items():
+        lost = regret(chances, actions)
+        cells = "".join(f"{part.sum():7.2f}" for part in lost.tensor_split(parts))
+        lines.append(f"{name:<10}{cells}  {lost.sum():5.2f}   {arms_tried(actions, chances.shape[1]):10.2f}")
+    return lines
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Prints the comparison for one seed's checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("--seed", type=int, default=0, help="which of its runs (default: 0)")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    return run_program("bandit_regret", lambda: print("\n".join(compare(options.run, options.seed))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
