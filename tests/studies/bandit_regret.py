@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from metabench.envs import TrialVectorEnv
 from metabench.envs.bandit import Bandit
 from metabench.envs.references.gittins import GittinsIndex
 from metabench.errors import ArgumentError
-from metabench.metarl.environments import Environment
 from metabench.metarl.rollout import collect
 from metabench.metarl.trained import load_trained
 from metabench.program import run_program
@@ -27,7 +27,7 @@ from metabench.seeding import derive
 TASKS, PARTS = 4000, 10
 
 
-def index_actions(env: Environment, seed: int) -> Tensor:
+def index_actions(env: TrialVectorEnv, seed: int) -> Tensor:
     """What the finite-horizon index pulls, ``(steps, copies)``."""
     policy, obs = GittinsIndex(), env.reset_tensor(seed=seed)
     policy.begin(env, torch.Generator().manual_seed(seed))
@@ -55,7 +55,7 @@ def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
     """A line for each way to play."""
     trained = load_trained(folder, seed, copies=tasks)
     env, agent = trained.env, trained.agent
-    if not isinstance(env.family, Bandit):
+    if not isinstance(env, TrialVectorEnv) or not isinstance(env.family, Bandit):
         raise ArgumentError(f"{folder}: expected a bandit, not {trained.plan.env}.")
     start = derive("metarl", "regret")
     env.reset_tensor(seed=start)
