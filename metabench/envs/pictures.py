@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from metabench.envs.references.policy import ReferencePolicy
 
-__all__ = ["Trajectory", "draw_trajectory", "record_trajectory"]
+__all__ = ["Trajectory", "draw_paths", "draw_trajectory", "has_plane", "record_trajectory"]
 
 _GOALS = ("#2e9650", "#de9b14", "#c8323c")
 
@@ -75,7 +76,7 @@ def draw_trajectory(env: TrialVectorEnv, trajectory: Trajectory) -> Figure:
 
     layout = env.family.layout
     wide = layout is not None and layout.width > 2 * layout.height
-    flat = layout is None and not isinstance(env.family, TreasureHunt | SparsePoint)
+    flat = not has_plane(env)
     columns = 1 if wide or flat else env.episodes
     rows = env.episodes // columns
     size = (7.0, 2.2 * rows) if columns == 1 and (wide or flat) else (3.2 * columns, 3.5)
@@ -87,6 +88,30 @@ def draw_trajectory(env: TrialVectorEnv, trajectory: Trajectory) -> Figure:
         else:
             _draw_plane(panel, env, trajectory, episode)
         panel.set_title(f"episode {episode + 1}: return {float(trajectory.rewards[episode].sum()):.1f}", fontsize=9)
+    return figure
+
+
+def has_plane(env: TrialVectorEnv) -> bool:
+    """Whether a trajectory is a path that can be drawn: in a grid world, or of a point."""
+    return env.family.layout is not None or isinstance(env.family, TreasureHunt | SparsePoint)
+
+
+def draw_paths(env: TrialVectorEnv, trajectories: Sequence[Trajectory]) -> Figure:
+    """The paths of several trials, a panel for each episode of each; for environments that have a plane."""
+    from matplotlib.figure import Figure
+
+    layout, count = env.family.layout, env.episodes * len(trajectories)
+    columns = env.episodes if env.episodes > 1 else min(3, count)
+    rows = -(-count // columns)
+    tall = 1.0 if layout is None else max(layout.height / layout.width, 0.4)
+    figure = Figure(figsize=(2.4 * columns, (2.2 * tall + 0.3) * rows), layout="constrained")
+    panels = np.asarray(figure.subplots(rows, columns, squeeze=False), dtype=object).reshape(-1)
+    shown = [(trajectory, episode) for trajectory in trajectories for episode in range(env.episodes)]
+    for panel, (trajectory, episode) in zip(panels, shown, strict=False):
+        _draw_plane(panel, env, trajectory, episode)
+        panel.set_title(f"episode {episode + 1}: {float(trajectory.rewards[episode].sum()):.1f}", fontsize=8)
+    for panel in panels[count:]:
+        panel.set_axis_off()
     return figure
 
 

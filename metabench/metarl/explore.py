@@ -181,22 +181,30 @@ def _report(plans: list[Plan], folder: Path, reference: Reference | None, notes:
 
 def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, reference: Reference | None) -> list[Path]:
     try:
-        from metabench.metarl.figures import save_belief_figure, save_learning_figure, save_visit_figure
+        from metabench.metarl import figures
     except ImportError as error:
         _log.warning("no figures: %s", error)
         return []
+    from metabench.envs import TrialVectorEnv
+    from metabench.envs.pictures import has_plane
     from metabench.metarl.environments import open_environment
     from metabench.metarl.run import load_agent
     from metabench.seeding import derive
 
     paths = [folder / "learning-curve.png"]
-    save_learning_figure(runs, f"{plans[0].agent} on {plans[0].env}", reference, paths[0])
+    figures.save_learning_figure(runs, f"{plans[0].agent} on {plans[0].env}", reference, paths[0])
     plan = plans[0]
     env = open_environment(plan.env, plan.settings.eval_copies, plan.settings.eval_split)
-    if env.family is None or env.family.layout is None:
+    if not isinstance(env, TrialVectorEnv) or not has_plane(env):
         return paths
     agent, _ = load_agent(plan, seed_folder(folder, plan.seed), env)
-    for name, save in (("visits.png", save_visit_figure), ("belief.png", save_belief_figure)):
+    kinds = {
+        "paths": figures.save_path_figure,
+        "visits": figures.save_visit_figure,
+        "belief": figures.save_belief_figure,
+    }
+    for word, save in kinds.items():
+        name = f"{word}.png"
         if save(agent, env, derive("metarl", "figures"), folder / name):
             paths.append(folder / name)
     return paths

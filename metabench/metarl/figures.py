@@ -1,4 +1,4 @@
-"""Learning curves, and for grid worlds where the agent went and what it believed."""
+"""Learning curves, ways walked, and for grid worlds where the agent went and what it believed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from metabench.envs import TrialVectorEnv
+from metabench.envs.pictures import Trajectory, draw_paths, has_plane
 from metabench.metarl.agent import Agent
 from metabench.metarl.environments import Environment
 from metabench.metarl.rollout import collect
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from metabench.envs import Layout, Reference
 
-__all__ = ["save_belief_figure", "save_learning_figure", "save_visit_figure"]
+__all__ = ["save_belief_figure", "save_learning_figure", "save_path_figure", "save_visit_figure"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito (2008)
 
@@ -65,6 +67,30 @@ def save_learning_figure(
     axes.grid(True, color="#dddddd", linewidth=0.7)
     axes.set_title(f"{title}: {len(runs)} {'seeds' if len(runs) > 1 else 'seed'}", loc="left", fontsize=10)
     figure.savefig(path, metadata={"Software": None})
+
+
+def save_path_figure(agent: Agent, env: Environment, seed: int, path: Path, tasks: int = 6) -> bool:
+    """Draws the ways walked in the first copies' trials; deterministic actions.
+
+    Returns:
+        Whether there is a figure: only for grid worlds and points in the plane.
+    """
+    if not isinstance(env, TrialVectorEnv) or not has_plane(env):
+        return False
+    env.reset_tensor(seed=seed)
+    drawn = env.tasks[:tasks].clone()
+    rollout = collect(env, agent, seed=seed, deterministic=True).trajectories
+    trajectories = []
+    for copy, task in enumerate(drawn):
+        obs, actions, rewards, reached = (
+            part[:, copy].unflatten(0, (env.episodes, env.horizon))
+            for part in (rollout.obs, rollout.action, rollout.reward, rollout.next_obs)
+        )
+        trajectories.append(Trajectory(task, torch.cat([obs[:, :1], reached], 1), actions, rewards))
+    figure = draw_paths(env, trajectories)
+    figure.suptitle("Ways walked, with the return of the episode", fontsize=10)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    return True
 
 
 def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> bool:

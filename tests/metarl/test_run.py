@@ -183,7 +183,7 @@ def test_explore_makes_a_folder_resumes_and_reports(small: Settings, tmp_path: P
     assert [result.seed for result in report.seeds] == [0, 1]
     assert report.frames == small.frames
     assert report.trial_return[0] == pytest.approx(sum(sum(result.episodes) for result in report.seeds) / 2)
-    assert {path.name for path in report.figures} == {"learning-curve.png", "visits.png", "belief.png"}
+    assert {path.name for path in report.figures} == {"learning-curve.png", "paths.png", "visits.png", "belief.png"}
     assert all(path.is_file() for path in report.figures)
     assert json.loads((out / "summary.json").read_text())["agent"] == "varibad"
     with pytest.raises(RunFolderError, match="add --resume"):
@@ -194,6 +194,15 @@ def test_explore_makes_a_folder_resumes_and_reports(small: Settings, tmp_path: P
         metabench.explore("varibad", GRID, settings=small.changed({"clip": 0.3}), out=out, resume=True)
     with pytest.raises(RunFolderError, match="its agent is 'varibad', not 'hyperx'"):
         metabench.explore("hyperx", GRID, settings=small, out=out, resume=True)
+
+
+def test_ways_are_drawn_where_there_is_a_plane(small: Settings, tmp_path: Path) -> None:
+    sparse = metabench.explore(
+        "rl2", "sparse-point-v0", settings=small.changed({"frames": 2400}), out=tmp_path / "sparse", workers=1
+    )
+    assert {path.name for path in sparse.figures} == {"learning-curve.png", "paths.png"}
+    bandit = metabench.explore("rl2", "bandit-v0", settings=small, out=tmp_path / "bandit", workers=1)
+    assert {path.name for path in bandit.figures} == {"learning-curve.png"}
 
 
 def test_seeds_may_begin_elsewhere(small: Settings, tmp_path: Path) -> None:

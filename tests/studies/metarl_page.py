@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ GOALS: dict[str, tuple[str, str, float]] = {
     **{f"{agent}-bandit-100-{k}": ("fraction", ">=", 0.97) for agent in ("rl2", "varibad") for k in ("5", "10")},
 }
 """Line -> what is asked of it: of the interquartile mean over seeds."""
+WAYS = ("hyperx-treasure", "varibad-treasure")
+"""Lines whose first seed's ways walked are shown."""
 LAST = 3
 """A try is judged by so many evaluations at its end: one alone depends on where the policy happened to stand."""
 
@@ -105,7 +108,7 @@ def write_tries(tries: dict[str, dict[str, Any]]) -> list[str]:
     return rows
 
 
-def write_page(found: dict[str, dict[str, Any]], tries: dict[str, dict[str, Any]]) -> str:
+def write_page(found: dict[str, dict[str, Any]], tries: dict[str, dict[str, Any]], ways: list[str]) -> str:
     """The Markdown page."""
     rows = [
         "| line | frames | trial's return (IQM, 95%) | of the best policy known | each seed | asked |",
@@ -144,6 +147,7 @@ def write_page(found: dict[str, dict[str, Any]], tries: dict[str, dict[str, Any]
             "Reference policies, return of a trial:",
             "",
             *references,
+            *(part for name in ways for part in ("", f"![Ways walked by {name}, seed 0]({name}-paths.png)")),
             *write_tries(tries),
             "",
         ]
@@ -199,7 +203,12 @@ def main(runs: Path, out: Path) -> None:
     tried = [folder for folder in folders if folder.name.startswith("try-")]
     found = gather(out / "results.json", {f.name: collect_line(f) for f in folders if f not in tried})
     tries = gather(out / "tries.json", {folder.name: collect_try(folder) for folder in tried})
-    (out / "README.md").write_text(write_page(found, tries), encoding="utf-8")
+    for name in WAYS:
+        drawn = runs / name / "paths.png"
+        if name in found and drawn.is_file():
+            shutil.copyfile(drawn, out / f"{name}-paths.png")
+    ways = [name for name in WAYS if (out / f"{name}-paths.png").is_file()]
+    (out / "README.md").write_text(write_page(found, tries, ways), encoding="utf-8")
     if found:
         draw(found, out)
 
