@@ -34,6 +34,8 @@ GOALS: dict[str, tuple[str, str, float]] = {
 """Line -> what is asked of it: of the interquartile mean over seeds."""
 WAYS = ("hyperx-treasure", "varibad-treasure")
 """Lines whose first seed's ways walked are shown."""
+SEEDS = 3
+"""A line is finished when so many are."""
 LAST = 3
 """A try is judged by so many evaluations at its end: one alone depends on where the policy happened to stand."""
 
@@ -44,6 +46,8 @@ def collect_line(folder: Path) -> dict[str, Any] | None:
     if not summary.is_file():
         return None
     report = json.loads(summary.read_text(encoding="utf-8"))
+    if len(report["seeds"]) < SEEDS:
+        return None
     curves = {}
     for seed in report["seeds"]:
         lines = read_metrics(seed_folder(folder, seed["seed"]))
