@@ -24,10 +24,11 @@ __all__ = ["HyperX"]
 class HyperX(Agent):
     """variBAD with annealed bonuses for new states and beliefs and for rewards that its decoder gets wrong.
 
-    PPO's reward is r_norm + (1 - frames / N) (w_h b_h / sd_h + w_v b_v / sd_v). Both bonuses belong to a transition and
-    are computed on what it led to, before any reset: b_h, the novelty of (s', mean, log variance) with the belief after
-    the transition; b_v, the error with which that belief's mean decodes the transition's own reward (and next state).
-    The standard deviations are running ones, of the bonuses' discounted returns.
+    PPO's reward is r_norm + max(0, 1 - frames / N) (w_h b_h / sd_h + w_v b_v / sd_v), where N is the run's frames or a
+    share of them. Both bonuses belong to a transition and are computed on what it led to, before any reset: b_h, the
+    novelty of (s', mean, log variance) with the belief after the transition; b_v, the error with which that belief's
+    mean decodes the transition's own reward (and next state). The standard deviations are running ones, of the bonuses'
+    discounted returns.
 
     Args:
         problem: the environment's shape.
@@ -63,7 +64,7 @@ class HyperX(Agent):
         base.buffer.add(trajectories)
         reached = base.hyperstate(trajectories.next_obs, rollout.contexts[1:])
         new, surprising = self.bonuses(rollout)
-        factor = annealed(frames, settings.frames)
+        factor = annealed(frames, settings.bonus_share * settings.frames)
         bonus = settings.state_bonus * self.state_scale(new) + settings.reward_bonus * self.reward_scale(surprising)
         rewards = base.reward_scale(trajectories.reward) + factor * bonus
         metrics = base.update_policy(rollout, rewards, frames)

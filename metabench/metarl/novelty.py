@@ -69,6 +69,6 @@ class Novelty(nn.Module):
         return total / len(order)
 
 
-def annealed(frames: int, total: int) -> float:
+def annealed(frames: int, total: float) -> float:
     """The bonus's factor after ``frames`` of ``total`` environment steps: falls linearly from one to zero."""
     return max(0.0, 1.0 - frames / total)

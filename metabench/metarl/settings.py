@@ -115,6 +115,8 @@ class Settings:
     """weight of the novelty of (state, belief)"""
     reward_bonus: float = 0.0
     """weight of the decoder's error"""
+    bonus_share: float = 1.0
+    """share of the run over which both bonuses fall linearly to nothing"""
     bonus_clip: float = 10.0
     """each bonus, once divided by its return's standard deviation, is at most this"""
     novelty_embedding: int = 64
@@ -142,6 +144,8 @@ class Settings:
         for name in ("discount", "trace", "entropy_end", "learning_rate_end", "vae_learning_rate_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
+        if self.bonus_share > 1:
+            raise ArgumentError(f"bonus_share is {self.bonus_share}; expected above 0, and at most 1.")
         if self.minibatches > self.copies:
             raise ArgumentError(f"minibatches is {self.minibatches}; expected at most copies, {self.copies}.")
 

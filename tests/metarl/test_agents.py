@@ -288,6 +288,16 @@ def test_without_weights_hyperx_is_varibad(problem: Problem, small: Settings) ->
     assert all(metrics[1][name] == value for name, value in metrics[0].items())
 
 
+def test_bonuses_end_after_their_share_of_the_run(problem: Problem, small: Settings) -> None:
+    env, settings = make_environment(GRID, 8), small.changed({"frames": 1000, "bonus_share": 0.5})
+
+    def factor(frames: int) -> float:
+        agent = HyperX(problem, settings, 0)
+        return agent.update(collect(env, agent, seed=1), frames)["charts/bonus_factor"]
+
+    assert [factor(frames) for frames in (0, 250, 500, 900)] == [1.0, 0.5, 0.0, 0.0]
+
+
 def test_the_buffer_keeps_the_latest_trials_and_restores_them(trajectories: Trajectories) -> None:
     buffer = TrajectoryBuffer(6)
     for k in range(3):

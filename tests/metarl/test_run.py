@@ -289,6 +289,8 @@ def test_every_preset_is_valid_and_bad_settings_are_not() -> None:
         ("reward_decoder", "cells"),
         ("decode_states", 1),
         ("copies", None),
+        ("bonus_share", 1.5),
+        ("bonus_share", 0),
         ("learning_rate", math.nan),
         ("minibatches", 17),
         ("reward_depends_on", ("reward",)),
