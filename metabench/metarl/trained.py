@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from metabench.errors import RunFolderError
 from metabench.metarl.agent import Agent
@@ -12,8 +17,9 @@ from metabench.metarl.environments import Environment, open_environment
 from metabench.metarl.folder import PLAN_FILE, seed_folder
 from metabench.metarl.run import Plan, load_agent
 from metabench.metarl.settings import Settings
+from metabench.program import run_program
 
-__all__ = ["Trained", "load_trained"]
+__all__ = ["Trained", "load_trained", "print_about_run"]
 
 
 class Trained(NamedTuple):
@@ -58,3 +64,29 @@ def load_trained(folder: Path | str, seed: int = 0, *, copies: int | None = None
     env = open_environment(plan.env, copies or plan.settings.eval_copies, plan.settings.eval_split)
     agent, updates = load_agent(plan, seed_folder(Path(folder), seed), env)
     return Trained(plan, agent, env, updates)
+
+
+def print_about_run(
+    name: str, description: str, compare: Callable[[Path, int], list[str]], words: Sequence[str] | None = None
+) -> int:
+    """A program that says something of one seed of a run folder, in lines: its arguments are RUN and ``--seed``.
+
+    Args:
+        name: what its messages begin with.
+        description: what ``--help`` says of it.
+        compare: run folder, seed -> lines.
+        words: the arguments; the process's own if None.
+
+    Returns:
+        Exit code, as :func:`metabench.program.run_program` does.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
+    parser.add_argument("--seed", type=int, default=0, help="which of its runs (default: 0)")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+
+    def write() -> None:
+        sys.stdout.write("\n".join([*compare(options.run, options.seed), ""]))
+
+    return run_program(name, write)

@@ -7,7 +7,6 @@ makes of draws from it. Both are compared over all arms of 2,000 held-out tasks,
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,8 @@ from metabench.errors import ArgumentError
 from metabench.metarl.decoder import BernoulliHeads
 from metabench.metarl.encoder import Belief
 from metabench.metarl.rollout import collect
-from metabench.metarl.trained import load_trained
+from metabench.metarl.trained import load_trained, print_about_run
 from metabench.metarl.varibad import VariBAD
-from metabench.program import run_program
 from metabench.seeding import derive
 
 DRAWS = 256
@@ -78,12 +76,7 @@ def compare(folder: Path, seed: int, copies: int = 2000) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the comparison for one seed's checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
-    parser.add_argument("--seed", type=int, default=0, help="which of its runs (default: 0)")
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    return run_program("bandit_beliefs", lambda: print("\n".join(compare(options.run, options.seed))))
+    return print_about_run("bandit_beliefs", __doc__ or "", compare, words)
 
 
 if __name__ == "__main__":

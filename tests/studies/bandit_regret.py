@@ -7,7 +7,6 @@ agent plays them twice, with its likeliest actions, as it is evaluated, and with
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,7 @@ from metabench.envs.bandit import Bandit
 from metabench.envs.references.gittins import GittinsIndex
 from metabench.errors import ArgumentError
 from metabench.metarl.rollout import collect
-from metabench.metarl.trained import load_trained
-from metabench.program import run_program
+from metabench.metarl.trained import load_trained, print_about_run
 from metabench.seeding import derive
 
 TASKS, PARTS = 4000, 10
@@ -77,12 +75,7 @@ def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the comparison for one seed's checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
-    parser.add_argument("--seed", type=int, default=0, help="which of its runs (default: 0)")
-    options = parser.parse_args(words)
-    torch.set_num_threads(1)
-    return run_program("bandit_regret", lambda: print("\n".join(compare(options.run, options.seed))))
+    return print_about_run("bandit_regret", __doc__ or "", compare, words)
 
 
 if __name__ == "__main__":
