@@ -53,4 +53,4 @@ def test_tries_are_kept_apart_with_what_they_changed(page: ModuleType, tmp_path:
     assert tried["changes"] == {"copies": 64, "reward_decoder": "regression"}
     assert tried["seeds"] == {"10": {"last": 33.0, "best": 36.0}}
     text = (tmp_path / "out" / "README.md").read_text()
-    assert "| copies=64 reward_decoder=regression | 88.7% (96.7%) |" in text
+    assert "| copies=64 reward_decoder=regression | 10: 88.7% (96.7%) |" in text

@@ -97,7 +97,7 @@ def write_tries(tries: dict[str, dict[str, Any]]) -> list[str]:
         f"or one by its name. A share is the mean of the last {LAST} evaluations, in brackets the best one. With one",
         "seed, a difference of a few percent between two tries is not established.",
         "",
-        "| try | agent, environment | frames | changes to the preset | of the best policy known |",
+        "| try | agent, environment | frames | changes to the preset | seed: of the best policy known |",
         "| --- | --- | ---: | --- | --- |",
     ]
     for name, line in tries.items():
@@ -105,7 +105,8 @@ def write_tries(tries: dict[str, dict[str, Any]]) -> list[str]:
         unit = 1.0 if reference is None else reference.total(reference.unit)
         form = ".2f" if reference is None else ".1%"
         shares = ", ".join(
-            f"{seed['last'] / unit:{form}} ({seed['best'] / unit:{form}})" for seed in line["seeds"].values()
+            f"{number}: {seed['last'] / unit:{form}} ({seed['best'] / unit:{form}})"
+            for number, seed in line["seeds"].items()
         )
         changes = " ".join(f"{key}={json.dumps(value).strip(chr(34))}" for key, value in line["changes"].items())
         rows.append(f"| `{name}` | {line['agent']}, {line['env']} | {line['frames']:,} | {changes} | {shares} |")
