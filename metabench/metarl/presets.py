@@ -17,8 +17,8 @@ _ROOMS: dict[str, Any] = {
     "state_bonus": 10.0, "reward_bonus": 1.0, "ppo_epochs": 8, "minibatches": 8, "vae_updates": 2,
     "novelty_batch": 128, "novelty_updates": 2,
 }  # fmt: skip
-# With the grid's clip of 0.05 the return is still negative after 20 M frames. With a smaller weight of the reward's error
-# the decoder's bonus is mostly for treasures that come into sight and go, and some agents never leave the mountain.
+# With the grid's clip of 0.05 the return is still negative after 20 M frames. With a smaller weight of the reward's
+# error the decoder's bonus is mostly for treasures that come into sight and go: some agents never leave the mountain.
 _TREASURE: dict[str, Any] = {
     "frames": 12_000_000, "train_split": "train", "eval_split": "held-out", "copies": 64, "memory_width": 128,
     "latent": 25, "policy_layers": (128, 128, 128), "decoder_layers": (128, 64), "discount": 0.97, "trace": 0.9,
