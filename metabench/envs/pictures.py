@@ -48,19 +48,17 @@ class Trajectory:
 
 def record_trajectory(policy: ReferencePolicy, env: TrialVectorEnv, *, copy: int = 0, seed: int = 0) -> Trajectory:
     """Runs one trial, as :func:`metabench.envs.references.run_trial` does, and keeps what one copy did."""
-    obs = env.reset_tensor(seed=seed)
-    policy.begin(env, torch.Generator(env.device).manual_seed(seed))
-    task, seen, actions, rewards = env.tasks[copy], [[obs[copy]]], [], []
-    for _ in range(env.steps):
-        action = policy.act(obs)
-        transition = env.step_tensor(action)
-        policy.observe(obs, action, transition)
+    from metabench.envs.references.policy import play_trial
+
+    env.reset_tensor(seed=seed)
+    task = env.tasks[copy].clone()
+    seen, actions, rewards = [], [], []
+    for step, (obs, action, transition) in enumerate(play_trial(policy, env, seed=seed)):
+        if step % env.horizon == 0:
+            seen.append([obs[copy]])
         seen[-1].append(transition.next_obs[copy])
         actions.append(action[copy])
         rewards.append(transition.reward[copy])
-        obs = transition.obs
-        if transition.episode_end and not transition.trial_end:
-            seen.append([obs[copy]])
     shape = (env.episodes, env.horizon)
     return Trajectory(
         task,

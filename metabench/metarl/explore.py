@@ -198,6 +198,7 @@ def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, ref
     if not isinstance(env, TrialVectorEnv) or not has_plane(env):
         return paths
     agent, _ = load_agent(plan, seed_folder(folder, plan.seed), env)
+    played = figures.play_trials(agent, env, derive("metarl", "figures"))
     kinds = {
         "paths": figures.save_path_figure,
         "visits": figures.save_visit_figure,
@@ -205,6 +206,6 @@ def _draw(plans: list[Plan], runs: list[list[dict[str, Any]]], folder: Path, ref
     }
     for word, save in kinds.items():
         name = f"{word}.png"
-        if save(agent, env, derive("metarl", "figures"), folder / name):
+        if save(agent, env, played, folder / name):
             paths.append(folder / name)
     return paths

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metabench.envs import TrialVectorEnv
 from metabench.envs.pictures import Trajectory, draw_paths, has_plane
-from metabench.metarl.agent import Agent
-from metabench.metarl.environments import Environment
+from metabench.metarl.agent import Agent, Rollout
 from metabench.metarl.rollout import collect
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from metabench.envs import Layout, Reference
 
-__all__ = ["save_belief_figure", "save_learning_figure", "save_path_figure", "save_visit_figure"]
+__all__ = [
+    "PlayedTrials",
+    "play_trials",
+    "save_belief_figure",
+    "save_learning_figure",
+    "save_path_figure",
+    "save_visit_figure",
+]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito (2008)
 
@@ -69,22 +76,32 @@ def save_learning_figure(
     figure.savefig(path, metadata={"Software": None})
 
 
-def save_path_figure(agent: Agent, env: Environment, seed: int, path: Path, tasks: int = 6) -> bool:
-    """Draws the ways walked in the first copies' trials; deterministic actions.
+class PlayedTrials(NamedTuple):
+    """One trial in every copy, as it is drawn: the tasks, and what the agent's likeliest actions led to."""
+
+    tasks: Tensor
+    rollout: Rollout
+
+
+def play_trials(agent: Agent, env: TrialVectorEnv, seed: int) -> PlayedTrials:
+    """Plays one for all figures."""
+    env.reset_tensor(seed=seed)
+    return PlayedTrials(env.tasks.clone(), collect(env, agent, seed=seed, deterministic=True))
+
+
+def save_path_figure(agent: Agent, env: TrialVectorEnv, played: PlayedTrials, path: Path, tasks: int = 6) -> bool:
+    """Draws the ways walked in the first copies' trials.
 
     Returns:
         Whether there is a figure: only for grid worlds and points in the plane.
     """
-    if not isinstance(env, TrialVectorEnv) or not has_plane(env):
+    if not has_plane(env):
         return False
-    env.reset_tensor(seed=seed)
-    drawn = env.tasks[:tasks].clone()
-    rollout = collect(env, agent, seed=seed, deterministic=True).trajectories
-    trajectories = []
-    for copy, task in enumerate(drawn):
+    steps, trajectories = played.rollout.trajectories, []
+    for copy, task in enumerate(played.tasks[:tasks]):
         obs, actions, rewards, reached = (
             part[:, copy].unflatten(0, (env.episodes, env.horizon))
-            for part in (rollout.obs, rollout.action, rollout.reward, rollout.next_obs)
+            for part in (steps.obs, steps.action, steps.reward, steps.next_obs)
         )
         trajectories.append(Trajectory(task, torch.cat([obs[:, :1], reached], 1), actions, rewards))
     figure = draw_paths(env, trajectories)
@@ -93,8 +110,8 @@ def save_path_figure(agent: Agent, env: Environment, seed: int, path: Path, task
     return True
 
 
-def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> bool:
-    """Draws, for each episode, how often each cell was reached, over all copies; deterministic actions.
+def save_visit_figure(agent: Agent, env: TrialVectorEnv, played: PlayedTrials, path: Path) -> bool:
+    """Draws, for each episode, how often each cell was reached, over all copies.
 
     Returns:
         Whether there is a figure: only for grid worlds.
@@ -102,8 +119,7 @@ def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> 
     layout = agent.problem.layout
     if layout is None:
         return False
-    rollout = collect(env, agent, seed=seed, deterministic=True)
-    cells = layout.cell_of(rollout.trajectories.next_obs).view(env.episodes, -1)
+    cells = layout.cell_of(played.rollout.trajectories.next_obs).view(env.episodes, -1)
     figure, panels = _cell_figure(env.episodes, layout, 1.9)
     for k, axes in enumerate(panels):
         share = torch.bincount(cells[k], minlength=len(layout.cells)) / cells.shape[1]
@@ -114,7 +130,7 @@ def save_visit_figure(agent: Agent, env: Environment, seed: int, path: Path) -> 
     return True
 
 
-def save_belief_figure(agent: Agent, env: Environment, seed: int, path: Path, panels: int = 8) -> bool:
+def save_belief_figure(agent: Agent, env: TrialVectorEnv, played: PlayedTrials, path: Path, panels: int = 8) -> bool:
     """Draws the first copy's trial: the decoded probability of reward in each cell, and the way walked so far.
 
     Returns:
@@ -123,7 +139,7 @@ def save_belief_figure(agent: Agent, env: Environment, seed: int, path: Path, pa
     layout, decode = agent.problem.layout, getattr(agent, "cell_probabilities", None)
     if layout is None or decode is None:
         return False
-    rollout = collect(env, agent, seed=seed, deterministic=True)
+    rollout = played.rollout
     with torch.no_grad():
         probabilities = decode(rollout.contexts[:, 0])
     if probabilities is None:

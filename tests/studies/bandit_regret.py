@@ -17,6 +17,7 @@ from torch import Tensor
 from metabench.envs import TrialVectorEnv
 from metabench.envs.bandit import Bandit
 from metabench.envs.references.gittins import GittinsIndex
+from metabench.envs.references.policy import play_trial
 from metabench.errors import ArgumentError
 from metabench.metarl.rollout import collect
 from metabench.metarl.trained import load_trained, print_about_run
@@ -27,15 +28,7 @@ TASKS, PARTS = 4000, 10
 
 def index_actions(env: TrialVectorEnv, seed: int) -> Tensor:
     """What the finite-horizon index pulls, ``(steps, copies)``."""
-    policy, obs = GittinsIndex(), env.reset_tensor(seed=seed)
-    policy.begin(env, torch.Generator().manual_seed(seed))
-    actions = []
-    for _ in range(env.steps):
-        actions.append(policy.act(obs))
-        transition = env.step_tensor(actions[-1])
-        policy.observe(obs, actions[-1], transition)
-        obs = transition.obs
-    return torch.stack(actions)
+    return torch.stack([played.action for played in play_trial(GittinsIndex(), env, seed=seed)])
 
 
 def regret(chances: Tensor, actions: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +12,15 @@ from torch import Tensor
 from metabench.envs.family import Transition
 from metabench.envs.trial import TrialVectorEnv
 
-__all__ = ["ReferencePolicy", "run_trial"]
+__all__ = ["Played", "ReferencePolicy", "play_trial", "run_trial"]
+
+
+class Played(NamedTuple):
+    """A step of all copies: what they saw ``(n, ...)``, what they did ``(n, ...)`` and what it led to."""
+
+    obs: Tensor
+    action: Tensor
+    transition: Transition
 
 
 class ReferencePolicy(ABC):
@@ -32,19 +42,25 @@ class ReferencePolicy(ABC):
         """Learns from what its actions led to."""
 
 
+def play_trial(policy: ReferencePolicy, env: TrialVectorEnv, *, seed: int = 0) -> Iterator[Played]:
+    """Plays one trial in every copy, a step at a time."""
+    obs = env.reset_tensor(seed=seed)
+    policy.begin(env, torch.Generator(env.device).manual_seed(seed))
+    for _ in range(env.steps):
+        action = policy.act(obs)
+        transition = env.step_tensor(action)
+        policy.observe(obs, action, transition)
+        yield Played(obs, action, transition)
+        obs = transition.obs
+
+
 def run_trial(policy: ReferencePolicy, env: TrialVectorEnv, *, seed: int = 0) -> Tensor:
     """Runs one trial in every copy.
 
     Returns:
         Undiscounted returns, ``(episodes, num_envs)`` float64.
     """
-    obs = env.reset_tensor(seed=seed)
-    policy.begin(env, torch.Generator(env.device).manual_seed(seed))
     returns = torch.zeros(env.episodes, env.num_envs, dtype=torch.float64, device=env.device)
-    for step in range(env.steps):
-        action = policy.act(obs)
-        transition = env.step_tensor(action)
-        policy.observe(obs, action, transition)
+    for step, (_, _, transition) in enumerate(play_trial(policy, env, seed=seed)):
         returns[step // env.horizon] += transition.reward
-        obs = transition.obs
     return returns
