@@ -63,6 +63,8 @@ class Settings:
     """a block after these layers, by its registered name; skip for none"""
     policy_inputs: Literal["state+belief", "state", "belief"] = "state+belief"
     """what variBAD's policy sees; the last two are ablations"""
+    policy_start: float = 0.0
+    """share of the run before which variBAD's policy is not trained: it acts as it was drawn, and beliefs are learnt"""
 
     # Belief encoder (variBAD, HyperX) or recurrent policy (RL2)
     memory_cell: str = "gru"
@@ -141,7 +143,9 @@ class Settings:
         parts = {"state", "action", "next_state"}
         if not self.reward_depends_on or not parts.issuperset(self.reward_depends_on):
             raise ArgumentError(f"reward_depends_on is {self.reward_depends_on}; expected some of {sorted(parts)}.")
-        for name in ("discount", "trace", "entropy_end", "learning_rate_end", "vae_learning_rate_end"):
+        for name in (
+            "discount", "trace", "entropy_end", "learning_rate_end", "vae_learning_rate_end", "policy_start",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
         if self.bonus_share > 1:
@@ -189,7 +193,7 @@ def complete_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 _MAY_BE_ZERO = {
     "entropy_weight", "entropy_end", "learning_rate_end", "value_weight", "discount", "trace", "kl_weight",
-    "vae_learning_rate_end", "state_bonus", "reward_bonus", "vae_updates",
+    "vae_learning_rate_end", "state_bonus", "reward_bonus", "vae_updates", "policy_start",
 }  # fmt: skip
 
 

@@ -104,8 +104,13 @@ class VariBAD(Agent):
         return metrics
 
     def update_policy(self, rollout: Rollout, rewards: Tensor, frames: int) -> dict[str, float]:
-        """PPO on a rollout with these rewards ``(steps, copies)``, after ``frames`` environment steps."""
+        """PPO on a rollout with these rewards ``(steps, copies)``, after ``frames`` environment steps.
+
+        Nothing happens before ``policy_start`` of the run.
+        """
         settings, trajectories = self.settings, rollout.trajectories
+        if frames < settings.policy_start * settings.frames:
+            return {}
         advantages = generalized_advantages(rewards, rollout.value, discount=settings.discount, trace=settings.trace)
         seen = self.seen(trajectories.obs, rollout.contexts[:-1]).flatten(0, 1)
         action = trajectories.action.flatten(0, 1)

@@ -298,6 +298,21 @@ def test_bonuses_end_after_their_share_of_the_run(problem: Problem, small: Setti
     assert [factor(frames) for frames in (0, 250, 500, 900)] == [1.0, 0.5, 0.0, 0.0]
 
 
+def test_beliefs_are_learnt_before_the_policy_is(problem: Problem, small: Settings) -> None:
+    env, settings = make_environment(GRID, 8), small.changed({"frames": 1000, "policy_start": 0.5})
+
+    def changed(frames: int) -> tuple[bool, bool]:
+        agent = VariBAD(problem, settings, 0)
+        parts = (agent.policy, agent.encoder)
+        before = [torch.nn.utils.parameters_to_vector(part.parameters()) for part in parts]
+        agent.update(collect(env, agent, seed=1), frames)
+        after = [torch.nn.utils.parameters_to_vector(part.parameters()) for part in parts]
+        policy, encoder = (not torch.equal(*pair) for pair in zip(before, after, strict=True))
+        return policy, encoder
+
+    assert [changed(frames) for frames in (0, 499, 500)] == [(False, True), (False, True), (True, True)]
+
+
 def test_the_buffer_keeps_the_latest_trials_and_restores_them(trajectories: Trajectories) -> None:
     buffer = TrajectoryBuffer(6)
     for k in range(3):
