@@ -86,7 +86,9 @@ def load_checkpoint(path: Path, expected: Identity | None = None) -> Checkpoint:
         identity = Identity(*(document[key] for key in ("agent", "env", "seed", "settings")))
         checkpoint = Checkpoint(identity, document["updates"], document["state"])
     except FileNotFoundError as error:
-        raise CheckpointError(f"no checkpoint {path}; this seed was not trained yet: metabench explore makes it.") from error
+        raise CheckpointError(
+            f"no checkpoint {path}; this seed was not trained yet: metabench explore makes it."
+        ) from error
     except CheckpointError:
         raise
     except Exception as error:  # torch's restricted unpickler raises whatever it stumbles over
