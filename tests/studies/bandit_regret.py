@@ -3,6 +3,9 @@
 RUN is a folder of ``metabench explore AGENT --env bandit-v0:...``. A pull's regret is the best arm's chance less that
 of the arm pulled, here the mean over 4,000 tasks that the run evaluates on, summed over each tenth of the trial. The
 agent plays them twice, with its likeliest actions, as it is evaluated, and with drawn ones, as it was trained.
+
+An agent that sees a belief plays them a third time, with a new policy of the same shape that imitates the index policy
+on these beliefs (20 s). If that one is good, neither beliefs nor network are what limits the agent.
 """
 
 from __future__ import annotations
@@ -19,11 +22,15 @@ from metabench.envs.bandit import Bandit
 from metabench.envs.references.gittins import GittinsIndex
 from metabench.envs.references.policy import play_trial
 from metabench.errors import ArgumentError
+from metabench.metarl.environments import open_environment
+from metabench.metarl.policy import ActorCritic
 from metabench.metarl.rollout import collect
-from metabench.metarl.trained import load_trained, print_about_run
-from metabench.seeding import derive
+from metabench.metarl.trained import Trained, load_trained, print_about_run
+from metabench.metarl.varibad import VariBAD
+from metabench.seeding import derive, torch_generator
 
 TASKS, PARTS = 4000, 10
+STEPS, BATCH, RATE = 3000, 1024, 2e-3  # of imitation
 
 
 def index_actions(env: TrialVectorEnv, seed: int) -> Tensor:
@@ -41,7 +48,32 @@ def arms_tried(actions: Tensor, arms: int) -> float:
     return float(torch.nn.functional.one_hot(actions, arms).amax(0).sum(1).float().mean())
 
 
-@torch.no_grad()
+def imitate(trained: Trained, seed: int) -> None:
+    """Gives variBAD a new policy, fitted to what the index does on training tasks, seen with the agent's beliefs."""
+    agent, plan = trained.agent, trained.plan
+    assert isinstance(agent, VariBAD)
+    env = open_environment(plan.env, trained.env.num_envs, plan.settings.train_split)
+    assert isinstance(env, TrialVectorEnv)
+    carry, seen, wanted = agent.begin(env.num_envs), [], []
+    with torch.no_grad():
+        for played in play_trial(GittinsIndex(), env, seed=derive("metarl", "imitation", seed)):
+            seen.append(agent.seen(played.obs, carry.context))
+            wanted.append(played.action)
+            carry = agent.observe(carry, played.action, played.transition)
+    inputs, actions = torch.cat(seen), torch.cat(wanted)
+    generator = torch_generator("imitation", seed)
+    agent.policy = ActorCritic(inputs.shape[1], agent.problem.actions, agent.settings, generator)
+    optimizer = torch.optim.Adam(agent.policy.parameters(), lr=RATE, fused=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
+    for _ in range(STEPS):
+        batch = torch.randint(len(inputs), (BATCH,), generator=generator)
+        loss = torch.nn.functional.cross_entropy(agent.policy(inputs[batch])[0], actions[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
 def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
     """A line for each way to play."""
     trained = load_trained(folder, seed, copies=tasks)
@@ -56,6 +88,9 @@ def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
         "drawn": collect(env, agent, seed=start).trajectories.action,
         "index": index_actions(env, start),
     }
+    if isinstance(agent, VariBAD):
+        imitate(trained, seed)
+        ways["imitating"] = collect(env, agent, seed=start, deterministic=True).trajectories.action
     parts = min(PARTS, env.steps)
     heads = "".join(f"{f'to {env.steps * (i + 1) // parts}':>7}" for i in range(parts))
     lines = [f"{'regret':<10}{heads}    all   arms tried"]
