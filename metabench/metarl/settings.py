@@ -97,6 +97,8 @@ class Settings:
     """of the reward's decoding error, beside the next state's; in the bound and in the bonus"""
     kl_weight: float = 0.01
     """of the KL terms"""
+    kl_warmup: float = 0.0
+    """share of the run over which that weight rises linearly from nothing, so that every latent is put to use first"""
     vae_learning_rate: float = 1e-3
     """of encoder's and decoder's Adam"""
     vae_learning_rate_end: float = 1.0
@@ -145,6 +147,7 @@ class Settings:
             raise ArgumentError(f"reward_depends_on is {self.reward_depends_on}; expected some of {sorted(parts)}.")
         for name in (
             "discount", "trace", "entropy_end", "learning_rate_end", "vae_learning_rate_end", "policy_start",
+            "kl_warmup",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; expected 0 to 1.")
@@ -164,6 +167,11 @@ class Settings:
     def vae_learning_rate_at(self, frames: int) -> float:
         """The rate of the encoder's and decoder's optimizer after ``frames`` environment steps."""
         return self.vae_learning_rate * self._fallen(self.vae_learning_rate_end, frames)
+
+    def kl_weight_at(self, frames: int) -> float:
+        """The weight of the KL terms after ``frames`` environment steps."""
+        rising = frames < self.kl_warmup * self.frames
+        return self.kl_weight * (frames / (self.kl_warmup * self.frames) if rising else 1.0)
 
     def _fallen(self, end: float, frames: int) -> float:
         return 1 - (1 - end) * min(1.0, frames / self.frames)
@@ -194,6 +202,7 @@ def complete_settings(stored: Mapping[str, Any]) -> dict[str, Any]:
 _MAY_BE_ZERO = {
     "entropy_weight", "entropy_end", "learning_rate_end", "value_weight", "discount", "trace", "kl_weight",
     "vae_learning_rate_end", "state_bonus", "reward_bonus", "vae_updates", "policy_start",
+    "kl_warmup",
 }  # fmt: skip
 
 

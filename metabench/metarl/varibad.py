@@ -141,7 +141,7 @@ class VariBAD(Agent):
                 trajectories,
                 self.problem.actions,
                 reward_weight=settings.reward_weight,
-                kl_weight=settings.kl_weight,
+                kl_weight=settings.kl_weight_at(frames),
                 generator=self._generator,
                 decode=settings.decode,
                 terms=settings.elbo_terms,

@@ -298,6 +298,12 @@ def test_bonuses_end_after_their_share_of_the_run(problem: Problem, small: Setti
     assert [factor(frames) for frames in (0, 250, 500, 900)] == [1.0, 0.5, 0.0, 0.0]
 
 
+def test_the_weight_of_the_kl_rises_from_nothing(small: Settings) -> None:
+    settings = small.changed({"frames": 1000, "kl_weight": 0.5, "kl_warmup": 0.2})
+    assert [settings.kl_weight_at(n) for n in (0, 100, 200, 900)] == pytest.approx([0.0, 0.25, 0.5, 0.5])
+    assert small.kl_weight_at(0) == small.kl_weight
+
+
 def test_beliefs_are_learnt_before_the_policy_is(problem: Problem, small: Settings) -> None:
     env, settings = make_environment(GRID, 8), small.changed({"frames": 1000, "policy_start": 0.5})
 

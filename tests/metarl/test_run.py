@@ -292,6 +292,7 @@ def test_every_preset_is_valid_and_bad_settings_are_not() -> None:
         ("bonus_share", 1.5),
         ("bonus_share", 0),
         ("policy_start", 1.5),
+        ("kl_warmup", -0.1),
         ("learning_rate", math.nan),
         ("minibatches", 17),
         ("reward_depends_on", ("reward",)),
