@@ -2,7 +2,9 @@
 
 RUN is a folder of ``metabench explore varibad --env bandit-v0:...``. The arms' chances are independent and uniform, so
 that after s successes and f failures an arm's posterior is Beta(1 + s, 1 + f). The belief's own is what the decoder
-makes of draws from it. Both are compared over all arms of 2,000 held-out tasks, along the agent's greedy trials.
+makes of draws from it. Both are compared over all arms of 2,000 held-out tasks, along the agent's greedy trials. Last
+come the latents in use: those that a whole trial moves by more than .05 nats from N(0, 1), mean over tasks. Where they
+are fewer than the arms, the belief has no room for all.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from metabench.errors import ArgumentError
 from metabench.metarl.decoder import BernoulliHeads
+from metabench.metarl.elbo import kl_normal
 from metabench.metarl.encoder import Belief
 from metabench.metarl.rollout import collect
 from metabench.metarl.trained import load_trained, print_about_run
@@ -24,6 +27,7 @@ from metabench.metarl.varibad import VariBAD
 from metabench.seeding import derive
 
 DRAWS = 256
+IN_USE = 0.05  # nats
 
 
 class Moments(NamedTuple):
@@ -46,6 +50,13 @@ def decoded_posterior(decoder: BernoulliHeads, context: Tensor, generator: torch
     belief = Belief(*context.chunk(2, -1))
     chances = torch.stack([decoder.probabilities(belief.draw(generator)) for _ in range(DRAWS)]).double()
     return Moments(chances.mean(0), chances.std(0))
+
+
+def latents_in_use(context: Tensor) -> int:
+    """Of the beliefs ``(batch, 2 latent)``: how many latents are more than ``IN_USE`` nats from N(0, 1), on average."""
+    parts = [part[..., None] for part in context.chunk(2, -1)]  # each latent on its own
+    nothing = torch.zeros_like(parts[0])
+    return int((kl_normal(Belief(*parts), Belief(nothing, nothing)).mean(0) > IN_USE).sum())
 
 
 @torch.no_grad()
@@ -71,7 +82,8 @@ def compare(folder: Path, seed: int, copies: int = 2000) -> list[str]:
             f"{pulls:5d}   {known.deviation.mean():9.3f}  {ours.deviation.mean():7.3f}   "
             f"{torch.corrcoef(both)[0, 1]:20.2f}   {error:16.3f}"
         )
-    return lines
+    latents = trained.plan.settings.latent
+    return [*lines, f"latents in use: {latents_in_use(rollout.contexts[-1])} of {latents}"]
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -27,11 +27,18 @@ def test_the_exact_posterior_is_scipys(script) -> None:
         assert found.deviation[-1, task, arm].item() == pytest.approx(known.std())
 
 
+def test_a_latent_that_stays_at_its_prior_is_not_in_use(script) -> None:
+    mean, log_variance = torch.tensor([[0.0, 1.0, 0.0], [0.1, -1.0, 0.0]]), torch.tensor([[0.0, 0.0, -2.0]] * 2)
+    assert script.latents_in_use(torch.cat([mean, log_variance], 1)) == 2
+
+
 def test_a_run_is_compared(script, tmp_path: Path, capsys) -> None:
     settings = {"copies": 8, "frames": 160, "eval_copies": 8, "evaluations": 1, "decode": "past"}
     metabench.explore("varibad", "bandit-v0", settings=settings, out=tmp_path / "run", workers=1)
     assert script.main([str(tmp_path / "run")]) == 0
-    title, *lines = capsys.readouterr().out.splitlines()
+    title, *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("latents in use: ")
+    assert last.endswith(" of 10")
     assert title.split()[:2] == ["pulls", "sd:"]
     assert [int(line.split()[0]) for line in lines] == [1, 2, 5, 10]
     assert float(lines[0].split()[1]) == pytest.approx((4 * 12**-0.5 + 18**-0.5) / 5, abs=6e-4)
