@@ -21,6 +21,7 @@ from metabench.errors import ArgumentError
 from metabench.metarl.decoder import BernoulliHeads
 from metabench.metarl.elbo import kl_normal
 from metabench.metarl.encoder import Belief
+from metabench.metarl.hyperx import HyperX
 from metabench.metarl.rollout import collect
 from metabench.metarl.trained import load_trained, print_about_run
 from metabench.metarl.varibad import VariBAD
@@ -63,7 +64,7 @@ def latents_in_use(context: Tensor) -> int:
 def compare(folder: Path, seed: int, copies: int = 2000) -> list[str]:
     """A line for each of some numbers of pulls."""
     trained = load_trained(folder, seed, copies=copies)
-    agent = trained.agent
+    agent = trained.agent.base if isinstance(trained.agent, HyperX) else trained.agent  # as HyperX acts
     if not isinstance(agent, VariBAD) or not isinstance(agent.reward_decoder, BernoulliHeads):
         raise ArgumentError(f"{folder}: expected variBAD or HyperX on a bandit, not {trained.plan.agent}.")
     if agent.reward_decoder.by != "action":

@@ -23,9 +23,11 @@ from metabench.envs.references.gittins import GittinsIndex
 from metabench.envs.references.policy import play_trial
 from metabench.errors import ArgumentError
 from metabench.metarl.environments import open_environment
+from metabench.metarl.hyperx import HyperX
 from metabench.metarl.policy import ActorCritic
 from metabench.metarl.rollout import collect
-from metabench.metarl.trained import Trained, load_trained, print_about_run
+from metabench.metarl.run import Plan
+from metabench.metarl.trained import load_trained, print_about_run
 from metabench.metarl.varibad import VariBAD
 from metabench.seeding import derive, torch_generator
 
@@ -48,11 +50,9 @@ def arms_tried(actions: Tensor, arms: int) -> float:
     return float(torch.nn.functional.one_hot(actions, arms).amax(0).sum(1).float().mean())
 
 
-def imitate(trained: Trained, seed: int) -> None:
+def imitate(agent: VariBAD, plan: Plan, copies: int, seed: int) -> None:
     """Gives variBAD a new policy, fitted to what the index does on training tasks, seen with the agent's beliefs."""
-    agent, plan = trained.agent, trained.plan
-    assert isinstance(agent, VariBAD)
-    env = open_environment(plan.env, trained.env.num_envs, plan.settings.train_split)
+    env = open_environment(plan.env, copies, plan.settings.train_split)
     assert isinstance(env, TrialVectorEnv)
     carry, seen, wanted = agent.begin(env.num_envs), [], []
     with torch.no_grad():
@@ -77,7 +77,8 @@ def imitate(trained: Trained, seed: int) -> None:
 def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
     """A line for each way to play."""
     trained = load_trained(folder, seed, copies=tasks)
-    env, agent = trained.env, trained.agent
+    env = trained.env
+    agent = trained.agent.base if isinstance(trained.agent, HyperX) else trained.agent  # as HyperX acts
     if not isinstance(env, TrialVectorEnv) or not isinstance(env.family, Bandit):
         raise ArgumentError(f"{folder}: expected a bandit, not {trained.plan.env}.")
     start = derive("metarl", "regret")
@@ -89,7 +90,7 @@ def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
         "index": index_actions(env, start),
     }
     if isinstance(agent, VariBAD):
-        imitate(trained, seed)
+        imitate(agent, trained.plan, tasks, seed)
         ways["imitating"] = collect(env, agent, seed=start, deterministic=True).trajectories.action
     parts = min(PARTS, env.steps)
     heads = "".join(f"{f'to {env.steps * (i + 1) // parts}':>7}" for i in range(parts))

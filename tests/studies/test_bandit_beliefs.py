@@ -32,9 +32,10 @@ def test_a_latent_that_stays_at_its_prior_is_not_in_use(script) -> None:
     assert script.latents_in_use(torch.cat([mean, log_variance], 1)) == 2
 
 
-def test_a_run_is_compared(script, tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize("agent", ["varibad", "hyperx"])
+def test_a_run_is_compared(script, tmp_path: Path, capsys, agent: str) -> None:
     settings = {"copies": 8, "frames": 160, "eval_copies": 8, "evaluations": 1, "decode": "past"}
-    metabench.explore("varibad", "bandit-v0", settings=settings, out=tmp_path / "run", workers=1)
+    metabench.explore(agent, "bandit-v0", settings=settings, out=tmp_path / "run", workers=1)
     assert script.main([str(tmp_path / "run")]) == 0
     title, *lines, last = capsys.readouterr().out.splitlines()
     assert last.startswith("latents in use: ")

@@ -33,7 +33,7 @@ def test_the_index_policys_regret_is_what_its_return_leaves(script) -> None:
     assert lost == pytest.approx(5 / 6 * 10 - 6.65, abs=0.03)
 
 
-@pytest.mark.parametrize("agent", ["rl2", "varibad"])
+@pytest.mark.parametrize("agent", ["rl2", "varibad", "hyperx"])
 def test_a_run_is_compared(script, monkeypatch, tmp_path: Path, capsys, agent: str) -> None:
     monkeypatch.setattr(script, "STEPS", 5)
     settings = {"copies": 8, "frames": 160, "eval_copies": 8, "evaluations": 1}
@@ -41,7 +41,7 @@ def test_a_run_is_compared(script, monkeypatch, tmp_path: Path, capsys, agent: s
     assert script.main([str(tmp_path / "run")]) == 0
     title, *lines = capsys.readouterr().out.splitlines()
     assert title.split()[-3:] == ["all", "arms", "tried"]
-    third = ["imitating"] if agent == "varibad" else []
+    third = ["imitating"] if agent != "rl2" else []
     assert [line.split()[0] for line in lines] == ["likeliest", "drawn", "index", *third]
     for line in lines:
         *parts, total = [float(word) for word in line.split()[1:-1]]
