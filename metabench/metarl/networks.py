@@ -72,10 +72,12 @@ class Body(nn.Module):
 class SplitMLP(nn.Module):
     """A ReLU network of pairs (latent, input). The first layer of a pair is a sum: each side of it is computed once.
 
+    With no hidden layers that sum is the output: affine in both, and without a product of the two.
+
     Args:
         latent: dimension of the latents.
         inputs: dimension of the other inputs.
-        layers: widths of the hidden layers; at least one.
+        layers: widths of the hidden layers.
         outputs: output dimension.
         generator: of the initial weights.
     """
@@ -84,10 +86,12 @@ class SplitMLP(nn.Module):
         self, latent: int, inputs: int, layers: Sequence[int], outputs: int, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.of_latent = dense(latent, layers[0], generator)
-        self.of_inputs = dense(inputs, layers[0], generator)
-        self.rest = mlp(layers[0], layers[1:], outputs, generator)
+        first = layers[0] if layers else outputs
+        self.of_latent = dense(latent, first, generator)
+        self.of_inputs = dense(inputs, first, generator)
+        self.rest = mlp(first, layers[1:], outputs, generator) if layers else None
 
     def forward(self, latent: Tensor, inputs: Tensor) -> Tensor:
         """Broadcasts latents ``(..., latent)`` against inputs ``(..., inputs)``; gives ``(..., outputs)``."""
-        return self.rest(torch.relu(self.of_latent(latent) + self.of_inputs(inputs)))
+        both = self.of_latent(latent) + self.of_inputs(inputs)
+        return both if self.rest is None else self.rest(torch.relu(both))

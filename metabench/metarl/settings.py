@@ -89,7 +89,7 @@ class Settings:
     decode_states: bool = False
     """whether next states are decoded too, where dynamics differ between tasks"""
     decoder_layers: tuple[int, ...] = (32, 32)
-    """ReLU layers of a decoder"""
+    """ReLU layers of a decoder; with none, [], it is affine in the latent"""
     decode: Literal["trial", "past"] = "trial"
     """what a belief is fitted to: the whole trial, with the KL to the belief before; or the steps seen so far, with
     the KL to N(0, I), which makes it their posterior"""
@@ -204,6 +204,7 @@ _MAY_BE_ZERO = {
     "vae_learning_rate_end", "state_bonus", "reward_bonus", "vae_updates", "policy_start",
     "kl_warmup",
 }  # fmt: skip
+_MAY_BE_EMPTY = {"decoder_layers"}
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:
@@ -221,8 +222,10 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         fits, expected = isinstance(value, bool), "true or false"
     elif get_origin(hint) is tuple:
         kind = choices[0]
-        value = tuple(value) if isinstance(value, list | tuple) else ()
-        fits = bool(value) and all(isinstance(item, kind) and (kind is str or item > 0) for item in value)
+        items = tuple(value) if isinstance(value, list | tuple) else None
+        fits = bool(items) or (items == () and name in _MAY_BE_EMPTY)
+        fits = fits and all(isinstance(item, kind) and (kind is str or item > 0) for item in items or ())
+        value = items if fits else value
         expected = "a list of names" if kind is str else "a list of positive whole numbers"
     elif value is None:
         fits, expected = type(None) in choices, "a whole number"

@@ -72,15 +72,18 @@ def _plain_loop(encoder, decoders, data, actions, kl_weight, noise, decode):
 @pytest.mark.parametrize("kind", ["cell", "action", "regression", "cell-value"])
 @pytest.mark.parametrize("states", [False, True])
 @pytest.mark.parametrize("decode", ["trial", "past"])
+@pytest.mark.parametrize("layers", [(), (8,)])
 def test_the_loss_is_that_of_a_plain_loop(
     kind: str,
     states: bool,
     decode: Literal["trial", "past"],
+    layers: tuple[int, ...],
     problem: Problem,
     small: Settings,
     trajectories: Trajectories,
 ) -> None:
-    settings = small.changed({"reward_decoder": kind, "reward_depends_on": ("state", "action", "next_state")})
+    parts = ("state", "action", "next_state")
+    settings = small.changed({"reward_decoder": kind, "reward_depends_on": parts, "decoder_layers": layers})
     encoder = Encoder(2, 5, settings, generator())
     reward = make_reward_decoder(problem, settings, generator(1))
     state = StateRegression(problem, settings, generator(2)) if states else None
@@ -157,3 +160,12 @@ def test_settings_are_all_used_by_the_decoder(problem: Problem, small: Settings)
     parts = ("state", "action", "next_state")
     decoder = RewardRegression(problem, dataclasses.replace(small, reward_depends_on=parts), generator())
     assert decoder.network.of_inputs.in_features == 2 + 5 + 2
+
+
+@pytest.mark.parametrize("kind", ["action", "regression"])
+def test_a_decoder_without_layers_is_affine_in_the_latent(kind: str, problem: Problem, small: Settings) -> None:
+    settings = small.changed({"reward_decoder": kind, "decoder_layers": ()})
+    network = make_reward_decoder(problem, settings, generator()).network
+    known = () if kind == "action" else (torch.ones(2),)
+    a, b = torch.randn(2, settings.latent, generator=generator(3))
+    assert torch.allclose(network((a + b) / 2, *known), (network(a, *known) + network(b, *known)) / 2, atol=1e-6)
