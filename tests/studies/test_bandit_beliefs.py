@@ -1,12 +1,10 @@
-"""The exact posterior against scipy's, and the comparison on a run."""
+"""What is printed of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
-from scipy.stats import beta
 
 import metabench
 
@@ -14,22 +12,6 @@ import metabench
 @pytest.fixture
 def script(load_script):
     return load_script("studies/bandit_beliefs.py")
-
-
-def test_the_exact_posterior_is_scipys(script) -> None:
-    action = torch.tensor([[0, 1], [0, 1], [2, 1], [0, 0]])
-    reward = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
-    found = script.exact_posterior(action, reward, 3)
-    counts = {(0, 0): (2, 1), (0, 1): (0, 0), (0, 2): (1, 0), (1, 0): (0, 1), (1, 1): (1, 2), (1, 2): (0, 0)}
-    for (task, arm), (wins, losses) in counts.items():
-        known = beta(1 + wins, 1 + losses)
-        assert found.mean[-1, task, arm].item() == pytest.approx(known.mean())
-        assert found.deviation[-1, task, arm].item() == pytest.approx(known.std())
-
-
-def test_a_latent_that_stays_at_its_prior_is_not_in_use(script) -> None:
-    mean, log_variance = torch.tensor([[0.0, 1.0, 0.0], [0.1, -1.0, 0.0]]), torch.tensor([[0.0, 0.0, -2.0]] * 2)
-    assert script.latents_in_use(torch.cat([mean, log_variance], 1)) == 2
 
 
 @pytest.mark.parametrize("agent", ["varibad", "hyperx"])
