@@ -65,7 +65,7 @@ def fit(arms: int, changes: dict[str, Any], seed: int, *, steps: int = 4000, tri
     agent.buffer.add(trials_of_the_index(env, trials, "train", derive("metarl", "fit", seed)))
     for step in range(steps):
         agent.update_belief(step)
-        if step % 500 == 0:
+        if step and step % 500 == 0:
             sys.stderr.write(f"bandit_fit: {step} of {steps} gradient steps\n")
     test = trials_of_the_index(env, trials // 8, "held-out", derive("metarl", "fit", "judged", seed))
     known = exact_bound(test.action, test.reward, arms).mean().item()
@@ -103,6 +103,7 @@ def fit_all(names: Sequence[str], arms: int, seed: int, out: Path) -> None:
     for name in names or VARIANTS:
         key = f"{arms} arms, {name}, {seed}"
         if key not in _kept(out):
+            sys.stderr.write(f"bandit_fit: {key}\n")
             result = {"changes": VARIANTS[name], **fit(arms, VARIANTS[name], seed)}
             replace_file(out, json.dumps(dict(sorted({**_kept(out), key: result}.items())), indent=1) + "\n")
         print(line(f"{name}, {seed}", _kept(out)[key]), flush=True)
