@@ -98,6 +98,8 @@ def fit_all(names: Sequence[str], arms: int, seed: int, out: Path) -> None:
         raise ArgumentError(
             f"there is no variant {unknown[0]!r}.{did_you_mean(unknown[0], VARIANTS)} Known: {', '.join(VARIANTS)}."
         )
+    if not out.parent.is_dir():
+        raise ArgumentError(f"--out {out}: there is no folder {out.parent}; make it first.")
     title = f"{'variant, seed':<24}{'nats':>8}{'latents':>9}"
     print(title + "".join(f"   after {pulls:3d}: sd  decoded  error" for pulls in PULLS), flush=True)
     for name in names or VARIANTS:

@@ -37,3 +37,5 @@ def test_mistakes_are_told_in_a_line(script, tmp_path: Path, capsys) -> None:
     (tmp_path / "fits.json").write_text("{")
     assert script.main(["affine", "--out", str(tmp_path / "fits.json")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+    assert script.main(["affine", "--out", str(tmp_path / "nowhere" / "fits.json")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
