@@ -103,7 +103,9 @@ def nearness(agent: VariBAD, trajectories: Trajectories, contexts: Tensor, pulls
     """
     decoder = agent.reward_decoder
     if not isinstance(decoder, BernoulliHeads) or decoder.by != "action":
-        raise ArgumentError("expected an agent with reward_decoder=action, as on a bandit.")
+        raise ArgumentError(
+            f"reward_decoder is {agent.settings.reward_decoder}; expected action, a chance for each arm."
+        )
     exact = exact_posterior(trajectories.action[:pulls], trajectories.reward[:pulls], decoder.heads)
     ours = decoded_posterior(decoder, contexts[pulls])
     both = torch.stack([exact.deviation[-1].log().flatten(), ours.deviation.log().flatten()])

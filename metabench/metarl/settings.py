@@ -222,9 +222,10 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         fits, expected = isinstance(value, bool), "true or false"
     elif get_origin(hint) is tuple:
         kind = choices[0]
-        items = tuple(value) if isinstance(value, list | tuple) else None
-        fits = bool(items) or (items == () and name in _MAY_BE_EMPTY)
-        fits = fits and all(isinstance(item, kind) and (kind is str or item > 0) for item in items or ())
+        listed = isinstance(value, list | tuple)
+        items = tuple(value) if listed else ()
+        of_kind = all(isinstance(item, kind) and (kind is str or item > 0) for item in items)
+        fits = listed and of_kind and (bool(items) or name in _MAY_BE_EMPTY)
         value = items if fits else value
         expected = "a list of names" if kind is str else "a list of positive whole numbers"
     elif value is None:

@@ -15,6 +15,7 @@ from metabench.errors import RunFolderError
 from metabench.metarl.agent import Agent
 from metabench.metarl.environments import Environment, open_environment
 from metabench.metarl.folder import PLAN_FILE, seed_folder
+from metabench.metarl.hyperx import HyperX
 from metabench.metarl.run import Plan, load_agent
 from metabench.metarl.settings import Settings
 from metabench.program import run_program
@@ -36,6 +37,11 @@ class Trained(NamedTuple):
     agent: Agent
     env: Environment
     updates: int
+
+    @property
+    def acting(self) -> Agent:
+        """The agent that chooses actions: HyperX's variBAD, any other itself."""
+        return self.agent.base if isinstance(self.agent, HyperX) else self.agent
 
 
 def load_trained(folder: Path | str, seed: int = 0, *, copies: int | None = None) -> Trained:

@@ -68,5 +68,5 @@ def test_only_heads_for_each_action_can_be_compared() -> None:
     settings = preset("varibad", "bandit-v0").changed({"reward_decoder": "regression", "reward_depends_on": ["action"]})
     agent = VariBAD(problem_of(open_environment("bandit-v0", 4, "train")), settings, 0)
     trials = Trajectories(*(torch.zeros(10, 4, 1),) * 4)
-    with pytest.raises(ArgumentError, match="reward_decoder=action"):
+    with pytest.raises(ArgumentError, match="reward_decoder is regression; expected action"):
         nearness(agent, trials, torch.zeros(11, 4, 20), 1)

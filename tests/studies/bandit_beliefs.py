@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from metabench.envs import TrialVectorEnv
+from metabench.envs.bandit import Bandit
 from metabench.errors import ArgumentError
-from metabench.metarl.hyperx import HyperX
 from metabench.metarl.posterior import latents_in_use, nearness
 from metabench.metarl.rollout import collect
 from metabench.metarl.trained import load_trained, print_about_run
@@ -26,12 +27,12 @@ from metabench.seeding import derive
 def compare(folder: Path, seed: int, copies: int = 2000) -> list[str]:
     """A line for each of some numbers of pulls."""
     trained = load_trained(folder, seed, copies=copies)
-    agent = trained.agent.base if isinstance(trained.agent, HyperX) else trained.agent  # as HyperX acts
-    if not isinstance(agent, VariBAD) or not trained.plan.env.startswith("bandit-v0"):
-        raise ArgumentError(
-            f"{folder}: expected variBAD or HyperX on a bandit, not {trained.plan.agent} on {trained.plan.env}."
-        )
-    rollout = collect(trained.env, agent, seed=derive("metarl", "beliefs"), deterministic=True)
+    env, agent = trained.env, trained.acting
+    if not isinstance(env, TrialVectorEnv) or not isinstance(env.family, Bandit):
+        raise ArgumentError(f"{folder}: expected a bandit, not {trained.plan.env}.")
+    if not isinstance(agent, VariBAD):
+        raise ArgumentError(f"{folder}: expected variBAD or HyperX on a bandit, not {trained.plan.agent}.")
+    rollout = collect(env, agent, seed=derive("metarl", "beliefs"), deterministic=True)
     lines = ["pulls   sd: exact  decoded   correlation of ln sd   rmse of the mean"]
     steps = len(rollout.contexts) - 1
     for pulls in sorted({max(1, round(steps * share)) for share in (0.05, 0.1, 0.2, 0.5, 1.0)}):

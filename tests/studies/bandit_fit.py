@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ COMMON = {"decode": "past", "kl_weight": 1, "vae_updates": 1, "memory_width": 12
 PULLS = (5, 100)
 
 
+@cache
 def trials_of_the_index(env: str, trials: int, split: str, seed: int) -> Trajectories:
     """What the index policy does, and gets, in tasks of a split."""
     bandit = open_environment(env, trials, split)
@@ -79,7 +81,7 @@ def fit(arms: int, changes: dict[str, Any], seed: int, *, steps: int = 4000, tri
         "bound": bound,
         "exact_bound": known,
         "latents_in_use": latents_in_use(contexts[-1]),
-        "after": {pulls: nearness(agent, test, contexts, pulls)._asdict() for pulls in PULLS},
+        "after": {str(pulls): nearness(agent, test, contexts, pulls)._asdict() for pulls in PULLS},
     }
 
 
@@ -104,11 +106,13 @@ def fit_all(names: Sequence[str], arms: int, seed: int, out: Path) -> None:
     print(title + "".join(f"   after {pulls:3d}: sd  decoded  error" for pulls in PULLS), flush=True)
     for name in names or VARIANTS:
         key = f"{arms} arms, {name}, {seed}"
-        if key not in _kept(out):
+        result = _kept(out).get(key)
+        if result is None:
             sys.stderr.write(f"bandit_fit: {key}\n")
             result = {"changes": VARIANTS[name], **fit(arms, VARIANTS[name], seed)}
-            replace_file(out, json.dumps(dict(sorted({**_kept(out), key: result}.items())), indent=1) + "\n")
-        print(line(f"{name}, {seed}", _kept(out)[key]), flush=True)
+            kept = {**_kept(out), key: result}  # read again: another process may have finished one meanwhile
+            replace_file(out, json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+        print(line(f"{name}, {seed}", result), flush=True)
 
 
 def _kept(out: Path) -> dict[str, Any]:

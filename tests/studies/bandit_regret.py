@@ -23,7 +23,6 @@ from metabench.envs.references.gittins import GittinsIndex
 from metabench.envs.references.policy import play_trial
 from metabench.errors import ArgumentError
 from metabench.metarl.environments import open_environment
-from metabench.metarl.hyperx import HyperX
 from metabench.metarl.policy import ActorCritic
 from metabench.metarl.rollout import collect
 from metabench.metarl.run import Plan
@@ -77,8 +76,7 @@ def imitate(agent: VariBAD, plan: Plan, copies: int, seed: int) -> None:
 def compare(folder: Path, seed: int, tasks: int = TASKS) -> list[str]:
     """A line for each way to play."""
     trained = load_trained(folder, seed, copies=tasks)
-    env = trained.env
-    agent = trained.agent.base if isinstance(trained.agent, HyperX) else trained.agent  # as HyperX acts
+    env, agent = trained.env, trained.acting
     if not isinstance(env, TrialVectorEnv) or not isinstance(env.family, Bandit):
         raise ArgumentError(f"{folder}: expected a bandit, not {trained.plan.env}.")
     start = derive("metarl", "regret")
